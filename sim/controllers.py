@@ -1,0 +1,73 @@
+"""Controllers: linear coroutines that launch jobs and react to their outcomes, in any world.
+
+`federated_learning` runs synchronous rounds: choose clients, publish the model, let each client fetch, train and
+answer, close the round at the quorum or at the deadline, aggregate. Updates of stragglers end in the inbox of
+their own round, which nobody reads any more. Left out: what is learnt; only its time and bytes are modelled.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sim.model import DELIVERED, LearningPlan
+from sim.recording import RoundRow
+from sim.worlds import Controller, Ints, World
+
+
+def federated_learning(plan: LearningPlan, rounds: list[RoundRow]) -> Controller:
+    """Return the controller of synchronous federated learning; each round is appended to `rounds`."""
+
+    async def run(world: World) -> None:
+        await world.sleep(plan.start_s)
+        for number in range(plan.rounds):
+            await _round(world, plan, number, rounds)
+            if number + 1 < plan.rounds and plan.pause_s > 0.0:
+                await world.sleep(plan.pause_s)
+
+    return Controller('federated-learning', run)
+
+
+async def _round(world: World, plan: LearningPlan, number: int, rounds: list[RoundRow]) -> None:
+    clients = _choose(world, plan, number)
+    row = RoundRow(number, world.now(), clients.size, np.empty(0, np.int64))
+    rounds.append(row)
+    server = np.array([plan.server])
+    published = world.inbox()
+    world.launch('fl-publish', server, inbox=published)
+    await published.take(1)
+    updates = world.inbox()
+    samples = plan.samples[np.searchsorted(plan.clients, clients)]
+    row.jobs = world.launch('fl-update', clients, inbox=updates, amounts={'fl.train': samples})
+    await _gather(world, plan, updates, row)
+    row.closed_s = world.now()
+    row.n_in_time = row.n_delivered
+    if row.n_delivered:
+        aggregated = world.inbox()
+        amount = float(row.n_delivered * plan.update_bytes)
+        world.launch('fl-aggregate', server, inbox=aggregated, amounts={'fl.aggregate': amount})
+        await aggregated.take(1)
+        row.aggregated_s = world.now()
+
+
+def _choose(world: World, plan: LearningPlan, number: int) -> Ints:
+    """Return the clients of a round: those with the smallest draws, at least one, in row order."""
+    n = max(1, math.floor(plan.fraction * plan.clients.size + 0.5))
+    draws = world.uniform(plan.clients, 'fl.select', number)
+    return np.sort(plan.clients[np.argsort(draws, kind='stable')[:n]])
+
+
+async def _gather(world: World, plan: LearningPlan, updates: Any, row: RoundRow) -> None:
+    """Wait for the quorum of delivered updates, for the end of all jobs, or for the deadline."""
+    quorum = max(1, math.ceil(plan.quorum * row.n_selected))
+    until_s = world.now() + plan.deadline_s
+    n_ended = 0
+    while row.n_delivered < quorum and n_ended < row.n_selected and world.now() < until_s:
+        missing = min(quorum - row.n_delivered, row.n_selected - n_ended)
+        outcomes = await updates.take(missing, until_s - world.now())
+        n_ended += outcomes.n
+        row.n_delivered += int(np.count_nonzero(outcomes.outcome == DELIVERED))
+        if outcomes.n == 0:
+            return

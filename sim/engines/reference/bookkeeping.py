@@ -1,0 +1,139 @@
+"""What the engine writes down as it goes. Python lists while it runs, a `Recording` when it ends."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.histogram import bin_of
+from sim.model import CRYPTO, DELIVERED, EXPIRED, RECEIVES, TRANSMITS, Model
+from sim.recording import Recording, Trace
+
+if TYPE_CHECKING:
+    from sim.engines.reference.routes import Job
+    from sim.engines.reference.stations import Work
+
+
+class Bookkeeper:
+    """Sums of one run, in the order of its events; integrals are clipped to [warm_up, duration]."""
+
+    def __init__(self, model: Model, trace: Trace) -> None:
+        self.recording = Recording(model, trace)
+        self._from_s, self._to_s = model.warm_up_s, model.duration_s
+        self._jobs = self.recording.jobs if trace != 'none' else None
+        self._hops = self.recording.hops if trace == 'stages' else None
+        n_entities, n_stations = model.entities.key.size, model.stations.n
+        self._busy = [[0.0, 0.0] for _ in range(n_entities)]
+        self._transmit = [[0.0, 0.0, 0.0] for _ in range(n_entities)]
+        self._receive = [[0.0, 0.0, 0.0] for _ in range(n_entities)]
+        self._station_busy = [0.0] * n_stations
+        self._station_served = [0] * n_stations
+        self._waiting = [0.0] * n_stations
+        self._waiting_max = [0] * n_stations
+        self.n_hops = 0
+
+    def add_service(self, row: int, work: Work, from_s: float, to_s: float) -> None:
+        """Add a slice of service to the station, the entity's CPU (row -1) and the entity's radio."""
+        from_s = max(from_s, self._from_s)
+        to_s = min(to_s, self._to_s)
+        if to_s <= from_s:
+            return
+        seconds = to_s - from_s
+        if row >= 0:
+            self._station_busy[row] += seconds
+        else:
+            busy = self._busy[work.job.entity]
+            busy[0] += seconds
+            if work.hop.flags & CRYPTO:
+                busy[1] += seconds
+        radio = work.hop.radio
+        if radio:
+            sums = (self._transmit if radio == TRANSMITS else self._receive)[work.job.entity]
+            sums[0] += seconds
+            sums[1] += seconds * work.hop.crypto_ratio
+
+    def end_service(self, row: int, work: Work) -> None:
+        """Note that a piece of work is served."""
+        self.n_hops += 1
+        if row >= 0:
+            self._station_served[row] += 1
+        hop = work.hop
+        if hop.flags & CRYPTO:
+            work.job.crypto_s += work.amount
+        if hop.radio:
+            (self._receive if hop.radio == RECEIVES else self._transmit)[work.job.entity][2] += work.amount / 8.0
+
+    def trace_hop(self, work: Work, row: int, finished_s: float) -> None:
+        """Write the row of a hop, when traced."""
+        if self._hops is not None:
+            self._append_hop(work.job, work.hop.row, work.segment, row, work.arrived_s, work.first_started_s,
+                             finished_s)
+
+    def trace_wait(self, job: Job, hop: int, row: int, arrived_s: float, started_s: float, finished_s: float) -> None:
+        """Write the row of a hop without a server: a delay, or a broker queue."""
+        self.n_hops += 1
+        if self._hops is not None:
+            self._append_hop(job, hop, 0, row, arrived_s, started_s, finished_s)
+
+    def _append_hop(self, job: Job, hop: int, segment: int, row: int, arrived_s: float, started_s: float,
+                    finished_s: float) -> None:
+        assert self._hops is not None
+        values = (job.id, hop, segment, job.attempt, row, arrived_s, started_s, finished_s)
+        for column, value in zip(self._hops.values(), values, strict=True):
+            column.append(value)
+
+    def add_waiting(self, row: int, n: int, from_s: float, to_s: float) -> None:
+        """Add `n` waiting over an interval."""
+        seconds = min(to_s, self._to_s) - max(from_s, self._from_s)
+        if seconds > 0.0:
+            self._waiting[row] += n * seconds
+
+    def note_waiting(self, row: int, n: int) -> None:
+        """Note how many wait now."""
+        if n > self._waiting_max[row]:
+            self._waiting_max[row] = n
+
+    def finish(self, job: Job, outcome: int, now: float) -> None:
+        """Count the outcome of a job."""
+        recording, flow = self.recording, job.route.flow
+        if self._from_s <= job.launched_s < self._to_s:
+            recording.outcomes[flow, outcome] += 1
+            recording.wire_bytes[flow] += job.route.wire_bytes
+            recording.crypto_bytes[flow] += job.route.crypto_bytes
+            if job.deadline_s != math.inf:
+                recording.deadlines[flow] += 1
+            if outcome in (DELIVERED, EXPIRED):
+                recording.latency[flow, bin_of(now - job.launched_s)] += 1
+                recording.latency_sum_s[flow] += now - job.launched_s
+                recording.crypto_sum_s[flow] += job.crypto_s
+        if self._jobs is not None:
+            values = (job.id, job.route.stream, job.entity, job.k, job.route.row, job.launched_s, now, job.crypto_s,
+                      job.mark_s, outcome, job.attempt)
+            for column, value in zip(self._jobs.values(), values, strict=True):
+                column.append(value)
+
+    def energy_j(self, entity: int, now: float) -> float:
+        """Return what an entity has used since the end of the warm-up, finished slices of work only."""
+        model = self.recording.model
+        classes, row = model.classes, int(model.entities.class_row[entity])
+        seconds = max(0.0, min(now, self._to_s) - self._from_s)
+        return float(classes.base_w[row] * seconds + classes.busy_w[row] * self._busy[entity][0]
+                     + classes.transmit_w[row] * self._transmit[entity][0]
+                     + classes.receive_w[row] * self._receive[entity][0])
+
+    def close(self, end_s: float) -> Recording:
+        """Return the recording of a finished run."""
+        recording = self.recording
+        recording.end_s = end_s
+        recording.n_hops = self.n_hops
+        recording.busy_s = np.array(self._busy).reshape(-1, 2)
+        transmit, receive = np.array(self._transmit).reshape(-1, 3), np.array(self._receive).reshape(-1, 3)
+        recording.transmit_s, recording.transmit_bytes = transmit[:, :2], transmit[:, 2]
+        recording.receive_s, recording.receive_bytes = receive[:, :2], receive[:, 2]
+        recording.station_busy_s = np.array(self._station_busy)
+        recording.station_served = np.array(self._station_served)
+        recording.station_waiting_s = np.array(self._waiting)
+        recording.station_waiting_max = np.array(self._waiting_max)
+        return recording

@@ -1,0 +1,174 @@
+"""A broker queue with competing consumers, prefetch and acknowledgements, as RabbitMQ's classic queue.
+
+The head goes round-robin to the next consumer that holds fewer than `prefetch` unacknowledged messages of this
+queue; it arrives there after `deliver_s` and joins the consumer's own line, where nothing overtakes it. When the
+consumer is done, its credit returns after `acknowledge_s`. All that a dead consumer holds returns after
+`detect_s` to its original place in the queue, one attempt later. The bound counts waiting messages, as
+``x-max-length`` does; a full queue refuses (``reject-publish``).
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from sim.laws import ACKNOWLEDGE, DELIVER, RETURN, event_key, name_key
+from sim.model import DROPPED
+
+if TYPE_CHECKING:
+    from sim.engines.reference.clock import Occurrence
+    from sim.engines.reference.engine import Engine
+    from sim.engines.reference.routes import Job
+
+
+class Delivery:
+    """A message that a consumer holds and has not acknowledged."""
+
+    __slots__ = ('arrived_s', 'attempt', 'job', 'number', 'position')
+
+    def __init__(self, job: Job, position: int, number: int, arrived_s: float) -> None:
+        self.job = job
+        self.position = position  # of the queue's hop in the route
+        self.number = number  # order in the queue, kept when it returns
+        self.arrived_s = arrived_s
+        self.attempt = job.attempt
+
+
+class Consumer:
+    """One consumer's side of one queue. `incarnation` grows when it dies, so that what was under way is void."""
+
+    __slots__ = ('held', 'incarnation', 'station', 'unacknowledged', 'up')
+
+    def __init__(self, station: int) -> None:
+        self.station = station
+        self.unacknowledged = 0
+        self.held: dict[Job, Delivery] = {}
+        self.incarnation = 0
+        self.up = True
+
+
+class BrokerQueue:
+    """Invariant: no message waits while a consumer that is up has credit."""
+
+    def __init__(self, engine: Engine, row: int) -> None:
+        queues = engine.model.queues
+        self.engine, self.env, self.row = engine, engine.env, row
+        self.consumers = [Consumer(station) for station in queues.consumers[row]]
+        self._by_station = {consumer.station: consumer for consumer in self.consumers}
+        self._key = name_key('queue', queues.name[row])
+        self._prefetch, self._capacity = int(queues.prefetch[row]), int(queues.capacity[row])
+        self._deliver_s, self._deliver_s_per_byte = float(queues.deliver_s[row]), float(queues.deliver_s_per_byte[row])
+        self._acknowledge_s, self._detect_s = float(queues.acknowledge_s[row]), float(queues.detect_s[row])
+        self._ready: list[tuple[int, Delivery]] = []
+        self._n_messages = 0
+        self._next = 0  # where the round-robin goes on
+        self._waiting_since_s = 0.0
+
+    @property
+    def n_waiting(self) -> int:
+        """How many messages wait in the queue."""
+        return len(self._ready)
+
+    def publish(self, job: Job, position: int) -> None:
+        """Take a message, or refuse it when the queue is full."""
+        if len(self._ready) >= self._capacity:
+            self.engine.record.recording.queue_dropped[self.row] += 1
+            self.engine.finish(job, DROPPED)
+            return
+        self._n_messages += 1
+        self._enqueue(Delivery(job, position, self._n_messages, self.env._now))
+        self._dispatch()
+
+    def done(self, job: Job) -> None:
+        """Let the consumer of a job acknowledge it."""
+        consumer = self._by_station[job.consumer]
+        delivery = consumer.held.pop(job)
+        key = event_key(ACKNOWLEDGE, job.key, delivery.position, 0, job.attempt)
+        self.env.at(self.env._now + self._acknowledge_s, key, self._acknowledged, (consumer, consumer.incarnation))
+
+    def consumer_up(self, station: int, up: bool) -> None:
+        """Lose or win a consumer."""
+        consumer = self._by_station.get(station)
+        if consumer is None or consumer.up == up:
+            return
+        consumer.up = up
+        if up:
+            self._dispatch()
+            return
+        consumer.incarnation += 1
+        consumer.unacknowledged = 0
+        held = list(consumer.held.values())
+        consumer.held.clear()
+        if held:
+            key = event_key(RETURN, self._key, self.consumers.index(consumer), 0, consumer.incarnation & 0xFF)
+            self.env.at(self.env._now + self._detect_s, key, self._returned, held)
+
+    def close(self) -> None:
+        """Account for what still waits at the end of the run."""
+        self._count_waiting()
+
+    def _enqueue(self, delivery: Delivery) -> None:
+        self._count_waiting()
+        heappush(self._ready, (delivery.number, delivery))
+        recording = self.engine.record.recording
+        if len(self._ready) > recording.queue_waiting_max[self.row]:
+            recording.queue_waiting_max[self.row] = len(self._ready)
+
+    def _count_waiting(self) -> None:
+        now = self.env._now
+        if self._ready:
+            model = self.engine.model
+            seconds = min(now, model.duration_s) - max(self._waiting_since_s, model.warm_up_s)
+            self.engine.record.recording.queue_waiting_s[self.row] += len(self._ready) * max(0.0, seconds)
+        self._waiting_since_s = now
+
+    def _dispatch(self) -> None:
+        while self._ready:
+            consumer = self._with_credit()
+            if consumer is None:
+                return
+            self._count_waiting()
+            self._deliver(heappop(self._ready)[1], consumer)
+
+    def _with_credit(self) -> Consumer | None:
+        n = len(self.consumers)
+        for step in range(n):
+            consumer = self.consumers[(self._next + step) % n]
+            if consumer.up and consumer.unacknowledged < self._prefetch:
+                self._next = (self._next + step + 1) % n
+                return consumer
+        return None
+
+    def _deliver(self, delivery: Delivery, consumer: Consumer) -> None:
+        job = delivery.job
+        consumer.unacknowledged += 1
+        consumer.held[job] = delivery
+        job.consumer = consumer.station
+        delivery.attempt = job.attempt
+        self.engine.record.recording.queue_delivered[self.row] += 1
+        n_bytes = job.route.hops[delivery.position].n_bytes
+        delay_s = self._deliver_s + n_bytes * self._deliver_s_per_byte
+        key = event_key(DELIVER, job.key, delivery.position, 0, job.attempt)
+        self.env.at(self.env._now + delay_s, key, self._arrived, (delivery, consumer.incarnation, self.env._now))
+
+    def _arrived(self, event: Occurrence) -> None:
+        delivery, incarnation, started_s = event._value
+        job = delivery.job
+        if self._by_station[job.consumer].incarnation != incarnation or delivery.attempt != job.attempt:
+            return
+        self.engine.record.trace_wait(job, job.route.hops[delivery.position].row, -1 - self.row, delivery.arrived_s,
+                                      started_s, self.env._now)
+        self.engine.enter(job, delivery.position + 1)
+
+    def _acknowledged(self, event: Occurrence) -> None:
+        consumer, incarnation = event._value
+        if consumer.incarnation == incarnation:
+            consumer.unacknowledged -= 1
+            self._dispatch()
+
+    def _returned(self, event: Occurrence) -> None:
+        for delivery in event._value:
+            delivery.job.attempt += 1
+            self.engine.record.recording.queue_redelivered[self.row] += 1
+            self._enqueue(delivery)
+        self._dispatch()

@@ -1,0 +1,327 @@
+"""The engine: launches jobs and leads each along its route, one hop after the other.
+
+Its vocabulary is small: a job *enters* a hop; a station has *served* it; after the hop's latency it *arrives* at
+the next; at the end it *finishes* with one of six outcomes. Every arrival is an event of its own, so that what
+ends at the same time is ordered by the event key alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim import laws
+from sim.engines.reference.bookkeeping import Bookkeeper
+from sim.engines.reference.broker import BrokerQueue
+from sim.engines.reference.clock import KeyedEnvironment, Occurrence
+from sim.engines.reference.routes import Costs, HopRow, Job, RouteRow, hop_rows
+from sim.engines.reference.stations import Station, Work
+from sim.engines.reference.transfers import Transfer
+from sim.engines.reference.world import SimWorld
+from sim.laws import ARRIVE, CHANGE, event_key, name_key
+from sim.model import (
+    CHECKS_KEY, CONSUMER, DELAY, DELIVERED, ENDS_VISIT, EXPIRED, FIRST_SLOT, LINK, LOST, MARKED, OWN_CPU,
+    PREEMPTIVE, QUEUE, REJECTED, SAME_VISIT, SERVE, UNFINISHED, Model,
+)
+from sim.sources import Arrivals
+
+if TYPE_CHECKING:
+    from sim.controllers import Controller
+    from sim.recording import Recording, Trace
+
+Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
+EVENTS_PER_PROGRESS = 8_192
+
+
+def run(model: Model, *, trace: Trace = 'jobs', controllers: tuple[Controller, ...] = (),
+        progress: Progress | None = None) -> Recording:
+    """Execute a model and return what it left."""
+    return Engine(model, trace=trace).run(controllers, progress)
+
+
+class Engine:
+    """One execution of a Model."""
+
+    def __init__(self, model: Model, *, trace: Trace = 'jobs') -> None:
+        self.model = model
+        self.env = KeyedEnvironment()
+        self.record = Bookkeeper(model, trace)
+        self.run_key = name_key('run', model.seed)
+        rows = model.stations
+        self.stations = [
+            Station(self, rows.server_speed[first:first + n].tolist(), row=row, discipline=discipline, law_offset=offset)
+            for row, (first, n, discipline, offset) in enumerate(zip(
+                rows.server_first.tolist(), rows.n_servers.tolist(), rows.discipline.tolist(),
+                rows.law_offset.tolist(), strict=True))
+        ]
+        self.framing = list(zip(rows.frame_bytes.tolist(), rows.frame_overhead_bits.tolist(),
+                                rows.loss_ratio.tolist(), rows.attempts_max.tolist(), strict=True))
+        self.queues = [BrokerQueue(self, row) for row in range(len(model.queues.name))]
+        self.attachment = model.entities.attachment.tolist()
+        self.admitted = [True] * len(self.attachment)
+        self.sending = [True] * len(self.attachment)  # whether the entity's sources launch
+        self.live: dict[int, Job] = {}
+        self._cpus: dict[int, Station] = {}
+        self._consumers = {station for consumers in model.queues.consumers for station in consumers}
+        self._costs = Costs(model)
+        hops = hop_rows(model.hops)
+        self._routes = [RouteRow(model, row, hops) for row in range(model.routes.stream.size)]
+        self._slots = model.attachments.slots.tolist()
+        self._group = [*model.attachments.group.tolist(), 0]  # the last for entities without attachment
+        self._class_of = model.entities.class_row.tolist()
+        self._entity_key = model.entities.key.tolist()
+        self._stream_key = [name_key('stream', name) for name in model.streams]
+        self._route_of = model.route_of.tolist()
+        self._launches: dict[tuple[int, int], int] = {}
+        self._n_changes = 0
+
+    # -- the run ----------------------------------------------------------------------------------------------
+
+    def run(self, controllers: tuple[Controller, ...] = (), progress: Progress | None = None) -> Recording:
+        """Run to the end of the drain and return the recording."""
+        model, env = self.model, self.env
+        self._arrivals = Arrivals(model, self.run_key)
+        self._next_block()
+        for i, time_s in enumerate(model.changes.time_s.tolist()):
+            self.change_at(time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
+        world = SimWorld(self)
+        for controller in controllers:
+            world.start(controller)
+        stop_s = model.duration_s + model.drain_s
+        n_events = 0
+        queue = env._queue
+        closed = False
+        while queue and queue[0][0] <= stop_s:
+            if queue[0][0] >= model.duration_s:
+                if not closed:
+                    world.close()
+                    closed = True
+                if not self.live:
+                    break
+            env.step()
+            n_events += 1
+            if progress is not None and n_events % EVENTS_PER_PROGRESS == 0:
+                progress(env.now, self.record.recording.n_launched)
+        world.close()
+        return self._close(n_events)
+
+    def _close(self, n_events: int) -> Recording:
+        end_s = max(self.env.now, self.model.duration_s)
+        self.env._now = end_s
+        for station in [*self.stations, *self._cpus.values()]:
+            station.close()
+        for queue in self.queues:
+            queue.close()
+        for job in list(self.live.values()):
+            self.finish(job, UNFINISHED)
+        recording = self.record.close(end_s)
+        recording.n_events = n_events
+        return recording
+
+    # -- launching --------------------------------------------------------------------------------------------
+
+    def _next_block(self) -> None:
+        block = self._arrivals.next_block()
+        while block is not None and not block.time_s.size:
+            block = self._arrivals.next_block()
+        if block is not None:
+            rows = zip(block.time_s.tolist(), block.key.tolist(), block.job.tolist(), block.entity.tolist(),
+                       block.stream.tolist(), block.k.tolist(), strict=True)
+            self._pending = iter(list(rows))
+            self._await_arrival()
+
+    def _await_arrival(self) -> None:
+        """Schedule the next arrival only, so that the heap holds one event for all idle devices."""
+        row = next(self._pending, None)
+        if row is None:
+            self._next_block()
+        else:
+            self.env.at(row[0], row[1], self._source_fires, row)
+
+    def _source_fires(self, event: Occurrence) -> None:
+        _, _, job_key, entity, stream, k = event._value
+        self._await_arrival()
+        if self.sending[entity]:
+            self.enter(self._new_job(job_key, stream, 0, entity, k), 0)
+
+    def launch(self, stream: int, variant: int, entity: int) -> Job:
+        """Make a job for a controller; it arrives at its first hop at once, as an event of its own."""
+        k = self._launches.get((stream, entity), 0)
+        self._launches[stream, entity] = k + 1
+        key = laws.job_key(self.run_key, self._entity_key[entity], self._stream_key[stream], k)
+        job = self._new_job(key, stream, variant, entity, k)
+        self.env.at(self.env._now, event_key(ARRIVE, key, 0, 0, 0), self._arrives, (job, 0))
+        return job
+
+    def _new_job(self, key: int, stream: int, variant: int, entity: int, k: int) -> Job:
+        attachment = self.attachment[entity]
+        row = self._route_of[stream][variant][self._class_of[entity]][self._group[attachment]]
+        assert row >= 0, f'no route for stream {self.model.streams[stream]} of entity {entity}'
+        route = self._routes[row]
+        while route.fallback >= 0 and not all(self.stations[guard].up for guard in route.guards):
+            route = self._routes[route.fallback]
+        recording = self.record.recording
+        job = Job(recording.n_launched, key, route, entity, attachment, k, self.env._now)
+        recording.n_launched += 1
+        self.live[job.id] = job
+        return job
+
+    # -- the journey ------------------------------------------------------------------------------------------
+
+    def enter(self, job: Job, position: int) -> None:
+        """Let a job begin the hop at a position of its route, or finish behind the last."""
+        hops = job.route.hops
+        if position == len(hops):
+            self._complete(job)
+            return
+        hop = hops[position]
+        if hop.kind == SERVE:
+            station = self.station(job, hop)
+            station.arrive(Work(job, position, hop, self._costs.draw(job, hop, station.law_offset)))
+        elif hop.kind == LINK:
+            Transfer(self, job, position).begin()
+        elif hop.kind == DELAY:
+            now = self.env._now
+            until_s = now + self._costs.draw(job, hop, 0)
+            self.record.trace_wait(job, hop.row, -1, now, now, until_s)
+            self._arrive_at(until_s, job, position + 1)
+        else:
+            self.queues[hop.station].publish(job, position)
+
+    def station(self, job: Job, hop: HopRow) -> Station:
+        """Return the station that a hop means for a job."""
+        reference = hop.station
+        if reference >= 0:
+            return self.stations[reference]
+        if reference == OWN_CPU:
+            return self._cpu(job.entity)
+        if reference == CONSUMER:
+            return self.stations[job.consumer]
+        return self.stations[self._slots[job.attachment][FIRST_SLOT - reference]]
+
+    def _cpu(self, entity: int) -> Station:
+        cpu = self._cpus.get(entity)
+        if cpu is None:
+            cpu = self._cpus[entity] = Station(self, (1.0,), discipline=PREEMPTIVE)
+        return cpu
+
+    def cpu_up(self, entity: int) -> bool:
+        """Return whether an entity's own CPU is up."""
+        return entity not in self._cpus or self._cpus[entity].up
+
+    def next_of_visit(self, work: Work, station: Station) -> Work | None:
+        """Return the work that the same server goes on with, for stages of one visit to a consumer."""
+        job, position = work.job, work.position + 1
+        hops = job.route.hops
+        if position == len(hops) or not hops[position].flags & SAME_VISIT or self._is_refused(work):
+            return None
+        return Work(job, position, hops[position], self._costs.draw(job, hops[position], station.law_offset))
+
+    def served(self, work: Work, station: Station) -> None:
+        """Lead a job on from a hop that a station has served."""
+        job, hop = work.job, work.hop
+        record = self.record
+        record.end_service(station.row, work)
+        record.trace_hop(work, station.row, self.env._now)
+        if hop.kind == LINK:
+            self._crossed(work)
+            return
+        flags = hop.flags
+        refused = self._is_refused(work)
+        if flags & MARKED and not refused:
+            job.mark_s = self.env._now
+        if flags & ENDS_VISIT or (refused and hop.station == CONSUMER):
+            self._queue_of(work).done(job)
+        if refused:
+            self.finish(job, REJECTED)
+        elif work.position + 1 == len(job.route.hops):
+            self._complete(job)
+        elif not job.route.hops[work.position + 1].flags & SAME_VISIT:
+            self._arrive_at(self.env._now + hop.latency_s, job, work.position + 1)
+
+    def finish(self, job: Job, outcome: int) -> None:
+        """End a job with its outcome."""
+        job.done = True
+        del self.live[job.id]
+        self.record.finish(job, outcome, self.env._now)
+        if job.inbox is not None:
+            job.inbox.put(job, outcome, self.env._now)
+
+    def _is_refused(self, work: Work) -> bool:
+        return bool(work.hop.flags & CHECKS_KEY) and not self.admitted[work.job.entity]
+
+    def _queue_of(self, work: Work) -> BrokerQueue:
+        hops = work.job.route.hops
+        position = work.position
+        while hops[position].kind != QUEUE:
+            position -= 1
+        return self.queues[hops[position].station]
+
+    def _crossed(self, work: Work) -> None:
+        if work.lost:
+            if not work.job.done:
+                self.finish(work.job, LOST)
+            return
+        key = event_key(ARRIVE, work.job.key, work.position + 1, work.segment, work.job.attempt)
+        self.env.at(self.env._now + work.hop.latency_s, key, self._segment_arrives, work)
+
+    def _segment_arrives(self, event: Occurrence) -> None:
+        work = event._value
+        work.transfer.cross(work.position + 1, work.segment)
+
+    def _arrive_at(self, time_s: float, job: Job, position: int) -> None:
+        key = event_key(ARRIVE, job.key, position, 0, job.attempt)
+        self.env.at(time_s, key, self._arrives, (job, position))
+
+    def _arrives(self, event: Occurrence) -> None:
+        job, position = event._value
+        self.enter(job, position)
+
+    def _complete(self, job: Job) -> None:
+        late = self.env._now - job.launched_s > job.deadline_s
+        self.finish(job, EXPIRED if late else DELIVERED)
+
+    # -- changes ----------------------------------------------------------------------------------------------
+
+    def change_at(self, time_s: float, target: str | np.ndarray, to: dict[str, Any]) -> None:
+        """Plan a change: a named target's `up` or `servers`, or entities' `up`, `on`, `attachment`, `admitted`."""
+        self._n_changes += 1
+        name = target if isinstance(target, str) else 'entities'
+        key = event_key(CHANGE, name_key('change', name), self._n_changes, 0, 0)
+        self.env.at(time_s, key, self._changes, (target, to))
+
+    def _changes(self, event: Occurrence) -> None:
+        target, to = event._value
+        for what, value in to.items():
+            if isinstance(target, str):
+                for row in self.model.targets[target]:
+                    self._change_station(row, what, value)
+            else:
+                for entity in np.atleast_1d(target).tolist():
+                    self._change_entity(entity, what, value)
+
+    def _change_station(self, row: int, what: str, value: Any) -> None:
+        station = self.stations[row]
+        if what == 'servers':
+            station.set_servers(int(value))
+            return
+        assert what == 'up', f'a station has no {what}'
+        station.set_up(bool(value))
+        if row in self._consumers:
+            if not value:
+                station.take_all()
+            for queue in self.queues:
+                queue.consumer_up(row, bool(value))
+
+    def _change_entity(self, entity: int, what: str, value: Any) -> None:
+        if what == 'on':
+            self.sending[entity] = bool(value)
+        elif what == 'attachment':
+            self.attachment[entity] = int(value)
+        elif what == 'admitted':
+            self.admitted[entity] = bool(value)
+        else:
+            assert what == 'up', f'an entity has no {what}'
+            self._cpu(entity).set_up(bool(value))

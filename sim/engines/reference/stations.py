@@ -1,0 +1,189 @@
+"""Stations: c servers of possibly unlike speed, and those who wait for them.
+
+A piece of work brings an amount; a server of speed s takes amount / s seconds. Among idle servers the one idle
+longest serves first, then the lowest index. Who waits is chosen by priority class, then in order of arrival;
+a preemptive station puts work in service back to its place for work of a more urgent class, and resumes it.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from sim.laws import SERVICE_END, event_key
+from sim.model import FIFO, PREEMPTIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sim.engines.reference.clock import Occurrence
+    from sim.engines.reference.engine import Engine
+    from sim.engines.reference.routes import HopRow, Job
+
+
+class Work:
+    """What a job (or one segment of it) asks of a station."""
+
+    __slots__ = ('amount', 'arrived_s', 'epoch', 'first_started_s', 'hop', 'job', 'lost', 'order', 'position',
+                 'remaining', 'segment', 'sent_bits', 'server', 'started_s', 'transfer')
+
+    def __init__(self, job: Job, position: int, hop: HopRow, amount: float, segment: int = 0,
+                 transfer: Any = None) -> None:
+        self.job = job
+        self.position = position
+        self.hop = hop
+        self.amount = self.remaining = amount
+        self.segment = segment
+        self.transfer = transfer
+        self.lost = False
+        self.epoch = 0  # grows when a planned end of service no longer holds
+        self.server = -1
+        self.first_started_s = -1.0
+
+
+class Station:
+    """Servers and a line in front of them. Invariant: no server idles while work waits and the station is up."""
+
+    def __init__(self, engine: Engine, speeds: Iterable[float], *, row: int = -1, discipline: int = 0,
+                 law_offset: int = 0) -> None:
+        self.engine = engine
+        self.env = engine.env
+        self.row = row  # -1: an entity's own CPU
+        self.speeds = list(speeds)
+        self.n_servers = len(self.speeds)
+        self.discipline = discipline
+        self.law_offset = law_offset
+        self.up = True
+        self._idle = [(0.0, server) for server in range(self.n_servers)]  # heap of (idle since, server)
+        self._waiting: list[tuple[int, int, Work]] = []  # heap of (priority class, arrival, work)
+        self._serving: dict[int, Work] = {}
+        self._n_arrived = 0
+        self._waiting_since_s = 0.0
+
+    def arrive(self, work: Work) -> None:
+        """Take new work: serve it now if a server is free, else let it wait."""
+        work.arrived_s = self.env._now
+        self._n_arrived += 1
+        work.order = (0 if self.discipline == FIFO else work.job.priority, self._n_arrived)
+        if self._idle and self.up and not self._waiting:
+            self._start(work, heappop(self._idle)[1])
+            return
+        if self.discipline == PREEMPTIVE and self._serving:
+            current = self._serving[0]
+            if work.order[0] < current.order[0]:
+                self._suspend(current)
+                self._start(work, heappop(self._idle)[1])
+                return
+        self._wait(work)
+
+    def set_up(self, up: bool) -> list[Work]:
+        """Go down or come up; work in service restarts later with the same amount. Returns what was in service."""
+        if up == self.up:
+            return []
+        self.up = up
+        interrupted = list(self._serving.values())
+        for work in interrupted:
+            self._suspend(work)
+            work.remaining = work.amount
+        if up:
+            self._idle = [(self.env._now, server) for server in range(self.n_servers)]
+            self._dispatch()
+        return interrupted
+
+    def set_servers(self, n: int) -> None:
+        """Change the number of servers; one that is busy and to go finishes first."""
+        self._idle = [(since, server) for since, server in self._idle if server < n]
+        for server in range(self.n_servers, n):
+            if server not in self._serving:
+                self._idle.append((self.env._now, server))
+            if server >= len(self.speeds):
+                self.speeds.append(self.speeds[server % self.n_servers])
+        heapify(self._idle)
+        self.n_servers = n
+        self._dispatch()
+
+    def take_all(self) -> list[Work]:
+        """Give up all work, waiting and in service: its consumer has died."""
+        for work in list(self._serving.values()):
+            self._suspend(work)
+        self._count_waiting()
+        taken = [work for _, _, work in sorted(self._waiting, key=lambda entry: entry[:2])]
+        self._waiting.clear()
+        return taken
+
+    @property
+    def n_waiting(self) -> int:
+        """How much work waits."""
+        return len(self._waiting)
+
+    @property
+    def n_busy(self) -> int:
+        """How many servers are busy."""
+        return len(self._serving)
+
+    def close(self) -> None:
+        """Account for what is still in service and waiting at the end of the run."""
+        for work in self._serving.values():
+            self._account(work)
+        self._count_waiting()
+
+    def _dispatch(self) -> None:
+        while self.up and self._idle and self._waiting:
+            self._count_waiting()
+            _, _, work = heappop(self._waiting)
+            self._start(work, heappop(self._idle)[1])
+
+    def _wait(self, work: Work) -> None:
+        self._count_waiting()
+        heappush(self._waiting, (*work.order, work))
+        if self.row >= 0:
+            self.engine.record.note_waiting(self.row, len(self._waiting))
+
+    def _count_waiting(self) -> None:
+        now = self.env._now
+        if self.row >= 0 and self._waiting:
+            self.engine.record.add_waiting(self.row, len(self._waiting), self._waiting_since_s, now)
+        self._waiting_since_s = now
+
+    def _start(self, work: Work, server: int) -> None:
+        now = self.env._now
+        work.server = server
+        work.started_s = now
+        if work.first_started_s < 0.0:
+            work.first_started_s = now
+        self._serving[server] = work
+        key = event_key(SERVICE_END, work.job.key, work.position, work.segment, work.job.attempt)
+        self.env.at(now + work.remaining / self.speeds[server], key, self._end, (work, work.epoch))
+
+    def _suspend(self, work: Work) -> None:
+        """Take work out of service and back to its place in the line."""
+        self._account(work)
+        work.remaining -= (self.env._now - work.started_s) * self.speeds[work.server]
+        work.epoch += 1
+        del self._serving[work.server]
+        self._free(work.server)
+        self._wait(work)
+
+    def _free(self, server: int) -> None:
+        if server < self.n_servers:
+            heappush(self._idle, (self.env._now, server))
+
+    def _end(self, event: Occurrence) -> None:
+        work, epoch = event._value
+        if work.epoch != epoch:
+            return
+        self._account(work)
+        server = work.server
+        del self._serving[server]
+        following = self.engine.next_of_visit(work, self)
+        if following is not None:
+            following.arrived_s = self.env._now
+            following.order = work.order
+            self._start(following, server)
+        else:
+            self._free(server)
+            self._dispatch()
+        self.engine.served(work, self)
+
+    def _account(self, work: Work) -> None:
+        self.engine.record.add_service(self.row, work, work.started_s, self.env._now)

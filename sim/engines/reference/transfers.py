@@ -1,0 +1,71 @@
+"""Transfers: a message cut into segments that follow each other over the links of a route.
+
+At most `window` segments are in the network; the next enters when one reaches the end. A lost segment ends the
+job: segments not yet entered are cancelled, those under way go on and cost what they cost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim.engines.reference.stations import Work
+from sim.laws import transmission
+from sim.model import LINK
+
+if TYPE_CHECKING:
+    from sim.engines.reference.engine import Engine
+    from sim.engines.reference.routes import Job
+
+
+class Transfer:
+    """The segments of one message on consecutive links."""
+
+    __slots__ = ('_arrived', '_entered', 'engine', 'first', 'job', 'last', 'n_segments')
+
+    def __init__(self, engine: Engine, job: Job, first: int) -> None:
+        hops = job.route.hops
+        self.engine, self.job = engine, job
+        self.first = self.last = first  # positions of the first and the last leg
+        while self.last + 1 < len(hops) and hops[self.last + 1].kind == LINK and (
+                hops[self.last + 1].stage == hops[first].stage):
+            self.last += 1
+        self.n_segments = max(1, -(-hops[first].n_bytes // hops[first].segment_bytes))
+        self._entered = 0
+        self._arrived = 0
+
+    def begin(self) -> None:
+        """Let the first window of segments enter."""
+        for _ in range(min(self.job.route.hops[self.first].window, self.n_segments)):
+            self._enter_next()
+
+    def cross(self, position: int, segment: int) -> None:
+        """Let a segment join the line of a leg, or arrive when there is no further leg."""
+        if position > self.last:
+            self._arrive()
+            return
+        job, engine = self.job, self.engine
+        hop = job.route.hops[position]
+        n_bytes = min(hop.segment_bytes, hop.n_bytes - segment * hop.segment_bytes)
+        if segment == 0:
+            n_bytes += hop.wrap_bytes
+        station = engine.station(job, hop)
+        frame_bytes, overhead_bits, loss_ratio, attempts_max = engine.framing[station.row]
+        bits, _, lost = transmission(job.key, hop.key, segment, n_bytes, frame_bytes, overhead_bits, loss_ratio,
+                                     attempts_max)
+        work = Work(job, position, hop, bits, segment, self)
+        work.lost = lost
+        station.arrive(work)
+
+    def _enter_next(self) -> None:
+        segment = self._entered
+        self._entered += 1
+        self.cross(self.first, segment)
+
+    def _arrive(self) -> None:
+        self._arrived += 1
+        if self.job.done:
+            return
+        if self._entered < self.n_segments:
+            self._enter_next()
+        if self._arrived == self.n_segments:
+            self.engine.enter(self.job, self.last + 1)

@@ -1,0 +1,36 @@
+"""Log-binned histograms: every percentile of every table comes from here, in every engine and world.
+
+A value x falls in bin floor(ln(x / SMALLEST) / ln(RATIO)); a bin is represented by its geometric middle, so that
+the relative error of a quantile is at most sqrt(RATIO) - 1 = 0.4 %. Memory does not grow with the run.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+SMALLEST = 1e-9  # s: below any modelled latency
+RATIO = 1.008
+N_BINS = 4_768  # up to 3e7 s, about a year
+_LOG_RATIO = math.log(RATIO)
+
+
+@njit(cache=True)
+def bin_of(x: float) -> int:
+    """Return the bin of a value; values outside fall in the first or the last bin."""
+    if x <= SMALLEST:
+        return 0
+    return min(int(math.log(x / SMALLEST) / _LOG_RATIO), N_BINS - 1)
+
+
+def quantile(bins: NDArray[np.int64], q: float) -> float | None:
+    """Return the q-quantile of a histogram of shape ``(N_BINS,)``; None when it is empty.
+
+    The smallest value with at least a share q of the observations at or below it.
+    """
+    n = int(bins.sum())
+    if n == 0:
+        return None
+    row = int(np.searchsorted(np.cumsum(bins), max(1, math.ceil(q * n))))
+    return SMALLEST * RATIO ** (row + 0.5)

@@ -1,0 +1,101 @@
+"""What an engine leaves behind: counts, histograms, integrals and, when traced, a row for each job and hop.
+
+Every engine fills a `Recording`; `records` turns it into the tables of a run folder. Statistics are of jobs
+launched in [warm_up, duration); integrals cover [warm_up, duration].
+"""
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.histogram import N_BINS
+from sim.model import OUTCOMES, Model
+
+Trace = Literal['none', 'jobs', 'stages']
+
+JOB_COLUMNS = {'job': 'q', 'stream': 'q', 'entity': 'q', 'k': 'q', 'route': 'q', 'launched_s': 'd', 'finished_s': 'd',
+               'crypto_s': 'd', 'mark_s': 'd', 'outcome': 'q', 'attempt': 'q'}
+HOP_COLUMNS = {'job': 'q', 'hop': 'q', 'segment': 'q', 'attempt': 'q', 'station': 'q', 'arrived_s': 'd',
+               'started_s': 'd', 'finished_s': 'd'}
+
+
+def columns(types: dict[str, str]) -> dict[str, 'array[float]']:
+    """Return empty growing columns."""
+    return {name: array(code) for name, code in types.items()}
+
+
+@dataclass
+class RoundRow:
+    """One round of federated learning; times in s since the start of the run, NaN where it never came to it."""
+
+    round: int
+    started_s: float
+    n_selected: int
+    jobs: NDArray[np.int64]
+    n_delivered: int = 0
+    n_in_time: int = 0
+    closed_s: float = float('nan')  # quorum reached, or deadline
+    aggregated_s: float = float('nan')
+    distributed_s: float = float('nan')  # last client has opened the model
+    n_distributed: int = 0
+
+
+@dataclass
+class Recording:
+    """The results of one execution of a Model."""
+
+    model: Model
+    trace: Trace
+    outcomes: NDArray[np.int64] = field(init=False)  # (n_flows, 6)
+    deadlines: NDArray[np.int64] = field(init=False)  # (n_flows,) jobs that had one
+    latency: NDArray[np.int64] = field(init=False)  # (n_flows, N_BINS)
+    latency_sum_s: NDArray[np.float64] = field(init=False)
+    crypto_sum_s: NDArray[np.float64] = field(init=False)
+    wire_bytes: NDArray[np.int64] = field(init=False)
+    crypto_bytes: NDArray[np.int64] = field(init=False)
+    busy_s: NDArray[np.float64] = field(init=False)  # (n_entities, 2): all, and by cryptography
+    transmit_s: NDArray[np.float64] = field(init=False)
+    receive_s: NDArray[np.float64] = field(init=False)
+    transmit_bytes: NDArray[np.float64] = field(init=False)  # (n_entities,) with all attempts
+    receive_bytes: NDArray[np.float64] = field(init=False)
+    station_busy_s: NDArray[np.float64] = field(init=False)  # (n_stations,) summed over servers
+    station_waiting_s: NDArray[np.float64] = field(init=False)  # integral of the number waiting
+    station_waiting_max: NDArray[np.int64] = field(init=False)
+    station_served: NDArray[np.int64] = field(init=False)
+    queue_waiting_s: NDArray[np.float64] = field(init=False)
+    queue_waiting_max: NDArray[np.int64] = field(init=False)
+    queue_delivered: NDArray[np.int64] = field(init=False)
+    queue_dropped: NDArray[np.int64] = field(init=False)
+    queue_redelivered: NDArray[np.int64] = field(init=False)
+    rounds: list[RoundRow] = field(default_factory=list)
+    jobs: dict[str, 'array[float]'] = field(default_factory=lambda: columns(JOB_COLUMNS))
+    hops: dict[str, 'array[float]'] = field(default_factory=lambda: columns(HOP_COLUMNS))
+    n_launched: int = 0
+    n_hops: int = 0  # services, crossings and waits, each segment counted
+    n_events: int = 0
+    end_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Make the empty arrays."""
+        n_flows, n_entities = len(self.model.flows), self.model.entities.key.size
+        n_stations, n_queues = self.model.stations.n, len(self.model.queues.name)
+        self.outcomes = np.zeros((n_flows, len(OUTCOMES)), np.int64)
+        self.latency = np.zeros((n_flows, N_BINS), np.int64)
+        for name in ('deadlines', 'wire_bytes', 'crypto_bytes'):
+            setattr(self, name, np.zeros(n_flows, np.int64))
+        for name in ('latency_sum_s', 'crypto_sum_s'):
+            setattr(self, name, np.zeros(n_flows))
+        for name in ('busy_s', 'transmit_s', 'receive_s'):
+            setattr(self, name, np.zeros((n_entities, 2)))
+        for name in ('transmit_bytes', 'receive_bytes'):
+            setattr(self, name, np.zeros(n_entities))
+        for name in ('station_busy_s', 'station_waiting_s'):
+            setattr(self, name, np.zeros(n_stations))
+        for name in ('station_waiting_max', 'station_served'):
+            setattr(self, name, np.zeros(n_stations, np.int64))
+        self.queue_waiting_s = np.zeros(n_queues)
+        for name in ('queue_waiting_max', 'queue_delivered', 'queue_dropped', 'queue_redelivered'):
+            setattr(self, name, np.zeros(n_queues, np.int64))

@@ -1,0 +1,171 @@
+"""Arrivals: timed launches, generated in blocks and merged by sorting, so that idle devices cost nothing.
+
+An entity's k-th arrival of a stream is a function of its own address. Time is warped by the hour of the day:
+with multipliers m(t), arrivals are placed at equal (periodic) or exponential (Poisson) steps of the exposure
+
+    x(t) = ∫ m(start + τ) dτ from 0 to t,
+
+which keeps the mean rate of every hour at its multiple of the plain rate. Left out: arrivals that depend on
+the state of the model; those are launched by controllers.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from sim import laws
+from sim.laws import ARRIVE, GAP, PHASE, event_key, job_key, uniform
+from sim.model import LISTED, PERIODIC, Floats, Ints, Model
+
+BLOCK_ARRIVALS = 65_536  # about 4 MB a block, small against everything else
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Arrivals in the order in which they happen, shape ``(n_arrivals,)``."""
+
+    time_s: Floats
+    key: Ints  # of the arrival event
+    job: Ints  # key of the job
+    entity: Ints
+    stream: Ints
+    k: Ints
+
+
+@njit(cache=True)
+def unwarp(x: float, starts_at_s: float, hours: np.ndarray) -> float:
+    """Return the time at which the exposure reaches x, for 24 hourly multipliers."""
+    day = 0.0
+    before = 0.0  # exposure between midnight and the start
+    for hour in range(24):
+        day += 3600.0 * hours[hour]
+        before += min(max(starts_at_s - 3600.0 * hour, 0.0), 3600.0) * hours[hour]
+    n_days = math.floor((before + x) / day)
+    rest = before + x - n_days * day
+    for hour in range(24):
+        in_hour = 3600.0 * hours[hour]
+        if rest < in_hour:
+            return n_days * DAY_S + 3600.0 * hour + rest / hours[hour] - starts_at_s
+        rest -= in_hour
+    return (n_days + 1) * DAY_S - starts_at_s
+
+
+@njit(cache=True)
+def _fill(until_s, starts_at_s, run_key, timing, gap_s, profile_row, by_hour, listed_s, stream_key, source,
+          entity_key, list_next, list_end, k, exposure, out_time, out_emitter, out_k):
+    """Emit every arrival before `until_s`, as far as the output reaches, and return how many there were.
+
+    The state (k, exposure, list_next) advances only when all of them found room.
+    """
+    n = 0
+    for e in range(source.size):
+        s = source[e]
+        k_e, x_e, row = k[e], exposure[e], list_next[e]
+        while True:
+            if timing[s] == LISTED:
+                if row >= list_end[e]:
+                    break
+                time = listed_s[row]
+            else:
+                # exposure holds the sum of the gaps so far (Poisson) or the phase (periodic)
+                if timing[s] == PERIODIC:
+                    step = (x_e + k_e) * gap_s[s]
+                else:
+                    job = job_key(run_key, entity_key[e], stream_key[s], k_e)
+                    step = x_e - math.log(uniform(job, GAP, 0, 0, 0)) * gap_s[s]
+                time = step if profile_row[s] < 0 else unwarp(step, starts_at_s, by_hour[profile_row[s]])
+            if time >= until_s:
+                break
+            if n < out_time.size:
+                out_time[n], out_emitter[n], out_k[n] = time, e, k_e
+            n += 1
+            k_e += 1
+            row += 1
+            if timing[s] != LISTED and timing[s] != PERIODIC:
+                x_e = step
+        if out_time.size > 0:
+            k[e], exposure[e], list_next[e] = k_e, x_e, row
+    return n
+
+
+@njit(cache=True)
+def _phases(run_key, entity_key, stream_key, source, timing, exposure):
+    for e in range(source.size):
+        if timing[source[e]] == PERIODIC:
+            job = job_key(run_key, entity_key[e], stream_key[source[e]], 0)
+            exposure[e] = uniform(job, PHASE, 0, 0, 0)
+
+
+@njit(cache=True)
+def _keys(run_key, entity_key, stream_key, source, emitter, k, out_job, out_key):
+    for i in range(emitter.size):
+        e = emitter[i]
+        out_job[i] = job_key(run_key, entity_key[e], stream_key[source[e]], k[i])
+        out_key[i] = event_key(ARRIVE, out_job[i], 0, 0, 0)
+
+
+class Arrivals:
+    """All sources of a model, merged. Invariant: blocks follow each other in time without a gap."""
+
+    def __init__(self, model: Model, run_key: int) -> None:
+        sources, entities = model.sources, model.entities
+        self._model, self._run_key = model, run_key
+        emitters = [np.flatnonzero(entities.class_row == c) for c in sources.class_row]
+        self._entity = np.concatenate([np.empty(0, np.int64), *emitters])
+        self._source = np.repeat(np.arange(len(emitters)), [len(rows) for rows in emitters]).astype(np.int64)
+        self._entity_key = entities.key[self._entity]
+        self._stream_key = np.array([laws.name_key('stream', model.streams[s]) for s in sources.stream], np.int64)
+        self._k = np.zeros(self._entity.size, np.int64)
+        self._exposure = np.zeros(self._entity.size)
+        self._list_next, self._list_end = self._list_bounds(entities.index[self._entity])
+        _phases(run_key, self._entity_key, self._stream_key, self._source, sources.timing, self._exposure)
+        self._block_s = self._block_length()
+        self._from_s = 0.0
+
+    def _list_bounds(self, index: Ints) -> tuple[Ints, Ints]:
+        sources = self._model.sources
+        first, end = np.zeros(index.size, np.int64), np.zeros(index.size, np.int64)
+        for e in np.flatnonzero(sources.timing[self._source] == LISTED) if index.size else ():
+            s = self._source[e]
+            rows = slice(sources.list_first[s], sources.list_first[s] + sources.list_n[s])
+            first[e] = sources.list_first[s] + np.searchsorted(sources.listed_index[rows], index[e], 'left')
+            end[e] = sources.list_first[s] + np.searchsorted(sources.listed_index[rows], index[e], 'right')
+        return first, end
+
+    def _block_length(self) -> float:
+        """Return how many seconds hold about `BLOCK_ARRIVALS` at the busiest hour."""
+        sources = self._model.sources
+        n_emitters = np.bincount(self._source, minlength=sources.stream.size)
+        peak = np.ones(sources.stream.size)
+        for s, row in enumerate(sources.profile_row):
+            peak[s] = sources.by_hour[row].max() if row >= 0 else 1.0
+        timed = sources.timing != LISTED
+        rate = float(np.sum(n_emitters[timed] * peak[timed] / sources.gap_s[timed]))
+        rate += float(np.sum(self._list_end - self._list_next)) / self._model.duration_s
+        return BLOCK_ARRIVALS / rate if rate > 0 else math.inf
+
+    def next_block(self) -> Block | None:
+        """Return the next arrivals before the run's duration, or None when there are no more."""
+        model, sources = self._model, self._model.sources
+        if self._from_s >= model.duration_s or not self._entity.size:
+            return None
+        until_s = min(self._from_s + self._block_s, model.duration_s)
+        state = (until_s, model.starts_at_s, self._run_key, sources.timing, sources.gap_s, sources.profile_row,
+                 sources.by_hour, sources.listed_s, self._stream_key, self._source, self._entity_key,
+                 self._list_next, self._list_end, self._k, self._exposure)
+        none = np.empty(0, np.int64)
+        n = _fill(*state, np.empty(0), none, none)
+        time_s, emitter, k = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
+        if n:
+            _fill(*state, time_s, emitter, k)
+        job, key = np.empty(n, np.int64), np.empty(n, np.int64)
+        _keys(self._run_key, self._entity_key, self._stream_key, self._source, emitter, k, job, key)
+        order: NDArray[np.int64] = np.lexsort((key, time_s))
+        self._from_s = until_s
+        emitter = emitter[order]
+        return Block(time_s[order], key[order], job[order], self._entity[emitter],
+                     sources.stream[self._source[emitter]], k[order])

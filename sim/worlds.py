@@ -1,0 +1,102 @@
+"""The seam between controllers and what they control: the same coroutine runs in simulation and on hardware.
+
+A controller is linear ``async def`` code that holds a `World`. It waits with ``await world.sleep(…)`` and ``await
+inbox.take(…)``; both yield a request (`Sleep`, `Take`) to whoever drives the coroutine, and receive its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Jobs that have ended, in the order in which they did; shape of every array ``(n_jobs,)``."""
+
+    job: Ints
+    entity: Ints
+    outcome: Ints  # rows of model.OUTCOMES
+    launched_s: Floats
+    finished_s: Floats
+    mark_s: Floats  # when the job passed its marked stage; NaN where it did not
+
+    @property
+    def n(self) -> int:
+        """How many jobs."""
+        return self.job.size
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """A request to be woken at a time."""
+
+    until_s: float
+
+    def __await__(self) -> Generator[Sleep, None, None]:
+        yield self
+
+
+@dataclass(frozen=True)
+class Take:
+    """A request for outcomes: `n` of them, or what is there at `until_s`."""
+
+    inbox: Inbox
+    n: int
+    until_s: float
+
+    def __await__(self) -> Generator[Take, Outcomes, Outcomes]:
+        outcomes = yield self
+        return outcomes
+
+
+class Inbox(Protocol):
+    """Where the outcomes of launched jobs arrive."""
+
+    def take(self, n: int, deadline_s: float = ...) -> Take:
+        """Wait until `n` outcomes are there, or `deadline_s` seconds from now, and take all that are there."""
+
+
+class World(Protocol):
+    """What a controller may see and do."""
+
+    def now(self) -> float:
+        """Return the seconds since the start of the run."""
+
+    def sleep(self, seconds: float) -> Sleep:
+        """Wait."""
+
+    def inbox(self) -> Inbox:
+        """Return a new inbox."""
+
+    def launch(self, flow: str, entities: Ints, *, inbox: Any = None, variant: str = 'default',
+               amounts: Mapping[str, float | Floats] | None = None, deadline_s: float | None = None) -> Ints:
+        """Launch one job for each entity row and return the job numbers, shape ``(n_entities,)``.
+
+        `amounts` replaces the amount of a stage, by name: one number, or one for each entity. `deadline_s` counts
+        from now.
+        """
+
+    def read(self, quantity: str, targets: Any) -> Floats:
+        """Return `waiting`, `busy` or `up` of named targets, or `up`, `energy_j` or `charge_j` of entity rows."""
+
+    def change(self, target: Any, **to: Any) -> None:
+        """Change, now: `up` or `servers` of a named target; `up`, `on`, `attachment`, `admitted` of entity rows."""
+
+    def uniform(self, entities: Ints, purpose: str, k: int) -> Floats:
+        """Return one uniform in (0, 1) for each entity, addressed by the entity, the purpose and k."""
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A named coroutine function over a World."""
+
+    name: str
+    start: Callable[[World], Coroutine[Sleep | Take, Any, None]]
