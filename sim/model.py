@@ -31,7 +31,7 @@ SLOTS = ('air_up', 'air_down', 'port_up', 'port_down')  # slot s is the referenc
 # How a station chooses among those who wait.
 PRIORITY, FIFO, PREEMPTIVE = range(3)
 
-# Bits of Hops.flags.
+# Bits of Hops.flags. MARKED: the time at which the job enters the hop is one of its outcomes (Outcomes.mark_s).
 MARKED, CRYPTO, CHECKS_KEY, SAME_VISIT, ENDS_VISIT = 1, 2, 4, 8, 16
 
 # What the entity's radio does while the hop is served.

@@ -39,8 +39,14 @@ class RoundRow:
     n_in_time: int = 0
     closed_s: float = float('nan')  # quorum reached, or deadline
     aggregated_s: float = float('nan')
-    distributed_s: float = float('nan')  # last client has opened the model
+    distributed_s: float = float('nan')  # the last client that did has opened the model
     n_distributed: int = 0
+
+    def add_marks(self, marks: dict[int, float]) -> None:
+        """Read from the jobs' marks when the clients opened the model, stragglers too."""
+        opened = [marks[job] for job in self.jobs.tolist() if job in marks]
+        self.n_distributed = len(opened)
+        self.distributed_s = max(opened, default=float('nan'))
 
 
 @dataclass
@@ -51,6 +57,7 @@ class Recording:
     trace: Trace
     outcomes: NDArray[np.int64] = field(init=False)  # (n_flows, 6)
     deadlines: NDArray[np.int64] = field(init=False)  # (n_flows,) jobs that had one
+    deadline_misses: NDArray[np.int64] = field(init=False)  # (n_flows,) of these, not delivered in time
     latency: NDArray[np.int64] = field(init=False)  # (n_flows, N_BINS)
     latency_sum_s: NDArray[np.float64] = field(init=False)
     crypto_sum_s: NDArray[np.float64] = field(init=False)
@@ -71,6 +78,7 @@ class Recording:
     queue_dropped: NDArray[np.int64] = field(init=False)
     queue_redelivered: NDArray[np.int64] = field(init=False)
     rounds: list[RoundRow] = field(default_factory=list)
+    marks: dict[int, float] = field(default_factory=dict)  # job -> s, of jobs that a controller launched
     jobs: dict[str, 'array[float]'] = field(default_factory=lambda: columns(JOB_COLUMNS))
     hops: dict[str, 'array[float]'] = field(default_factory=lambda: columns(HOP_COLUMNS))
     n_launched: int = 0
@@ -84,7 +92,7 @@ class Recording:
         n_stations, n_queues = self.model.stations.n, len(self.model.queues.name)
         self.outcomes = np.zeros((n_flows, len(OUTCOMES)), np.int64)
         self.latency = np.zeros((n_flows, N_BINS), np.int64)
-        for name in ('deadlines', 'wire_bytes', 'crypto_bytes'):
+        for name in ('deadlines', 'deadline_misses', 'wire_bytes', 'crypto_bytes'):
             setattr(self, name, np.zeros(n_flows, np.int64))
         for name in ('latency_sum_s', 'crypto_sum_s'):
             setattr(self, name, np.zeros(n_flows))

@@ -104,10 +104,13 @@ class Bookkeeper:
             recording.crypto_bytes[flow] += job.route.crypto_bytes
             if job.deadline_s != math.inf:
                 recording.deadlines[flow] += 1
+                recording.deadline_misses[flow] += outcome != DELIVERED
             if outcome in (DELIVERED, EXPIRED):
                 recording.latency[flow, bin_of(now - job.launched_s)] += 1
                 recording.latency_sum_s[flow] += now - job.launched_s
                 recording.crypto_sum_s[flow] += job.crypto_s
+        if job.inbox is not None and job.mark_s == job.mark_s:
+            recording.marks[job.id] = job.mark_s
         if self._jobs is not None:
             values = (job.id, job.route.stream, job.entity, job.k, job.route.row, job.launched_s, now, job.crypto_s,
                       job.mark_s, outcome, job.attempt)

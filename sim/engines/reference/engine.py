@@ -177,6 +177,8 @@ class Engine:
             self._complete(job)
             return
         hop = hops[position]
+        if hop.flags & MARKED:
+            job.mark_s = self.env._now
         if hop.kind == SERVE:
             station = self.station(job, hop)
             station.arrive(Work(job, position, hop, self._costs.draw(job, hop, station.law_offset)))
@@ -230,8 +232,6 @@ class Engine:
             return
         flags = hop.flags
         refused = self._is_refused(work)
-        if flags & MARKED and not refused:
-            job.mark_s = self.env._now
         if flags & ENDS_VISIT or (refused and hop.station == CONSUMER):
             self._queue_of(work).done(job)
         if refused:

@@ -1,0 +1,34 @@
+# make run | test | lint | bench | clean; PYTHON=/path/to/python3 chooses the interpreter.
+# Needs Python 3.11 or newer, git and make; the rest goes into .venv.
+
+python := .venv/bin/python
+
+# Two installations into one .venv must not run at once.
+.NOTPARALLEL:
+.PHONY: run test lint bench clean install install-dev
+
+run: install
+	$(python) -m iomtwin run teaching-hospital
+
+test: lint
+	$(python) -m pytest -n auto
+
+lint: install-dev
+	$(python) -m ruff check
+	$(python) -m mypy
+	.venv/bin/lint-imports --no-logo
+
+bench: install-dev
+	$(python) benchmarks/bench_engine.py
+
+# The script decides whether there is anything to do: make's time stamps do not survive a copied checkout.
+install:
+	@sh tools/bootstrap.sh
+
+install-dev:
+	@sh tools/bootstrap.sh dev
+
+# Results are the user's: they stay.
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

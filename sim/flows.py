@@ -1,0 +1,83 @@
+"""The protocol as a table: what one exchange of each kind goes through. There is no other place that says so.
+
+A flow is an ordered list of stages; it never forks, joins or branches. A stage names its place, the work, and
+what its amount is; `when` names an option that must be on. Options are resolved at lowering.
+
+====================  =================================================================================
+amount                meaning
+====================  =================================================================================
+``payload``           bytes of the stream's payload
+``model``             bytes of the global model
+``update``            bytes of a client's update
+``updates``           bytes of all updates that are aggregated; given at launch
+``samples``           training samples; given at launch
+``op``                one operation
+====================  =================================================================================
+"""
+
+from dataclasses import dataclass
+
+# What goes over a link beside the payload.
+SEALED, KEM_CIPHERTEXT, SIGNATURE = 'sealed', 'kem-ciphertext', 'signature'
+
+# Options that a stage may ask for.
+AEAD, FRESH_KEY, SIGNED = 'aead', 'fresh-key', 'signed'
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One unit of work at one place."""
+
+    place: str  # device, network, broker, crypto, server
+    name: str
+    amount: str = 'op'
+    when: str | None = None
+    carries: tuple[tuple[str, str], ...] = ()  # transfers: (what, the option it needs)
+    direction: str = ''  # transfers: up or down
+    is_marked: bool = False  # the time at which it begins is an outcome of the job
+    checks_key: bool = False  # refuses an entity whose key is not valid
+
+
+def _up(amount: str, *extra: tuple[str, str]) -> Stage:
+    return Stage('network', 'net.transfer', amount, carries=((SEALED, AEAD), *extra), direction='up')
+
+
+def _down(amount: str, *extra: tuple[str, str]) -> Stage:
+    return Stage('network', 'net.transfer', amount, carries=((SEALED, AEAD), *extra), direction='down')
+
+
+def _seal(place: str, amount: str) -> Stage:
+    return Stage(place, 'aead.seal', amount, when=AEAD)
+
+
+def _open(place: str, amount: str, *, checks_key: bool = False) -> Stage:
+    return Stage(place, 'aead.open', amount, when=AEAD, checks_key=checks_key)
+
+
+def _route(amount: str) -> Stage:
+    return Stage('broker', 'broker.route', amount)
+
+
+_TELEMETRY = (_seal('device', 'payload'), _up('payload'), _route('payload'),
+              _open('crypto', 'payload', checks_key=True))
+
+FLOWS: dict[str, tuple[Stage, ...]] = {
+    'vitals': _TELEMETRY,
+    'alarm': _TELEMETRY,
+    # A study is too large for a broker: it goes to the server itself.
+    'imaging': (_seal('device', 'payload'), _up('payload'), _open('server', 'payload', checks_key=True)),
+    'fl-publish': (_seal('server', 'model'), _route('model')),
+    'fl-update': (
+        Stage('crypto', 'kem.encaps', when=FRESH_KEY), _seal('crypto', 'model'), _route('model'),
+        _down('model', (KEM_CIPHERTEXT, FRESH_KEY)),
+        Stage('device', 'kem.decaps', when=FRESH_KEY), _open('device', 'model'),
+        Stage('device', 'fl.train', 'samples', is_marked=True),
+        _seal('device', 'update'), Stage('device', 'sig.sign', when=SIGNED),
+        _up('update', (SIGNATURE, SIGNED)), _route('update'),
+        Stage('crypto', 'sig.verify', when=SIGNED), _open('crypto', 'update', checks_key=True),
+    ),
+    'fl-aggregate': (Stage('server', 'fl.aggregate', 'updates'),),
+}
+
+TELEMETRY_FLOWS = ('vitals', 'alarm', 'imaging')  # launched by sources
+LEARNING_FLOWS = ('fl-publish', 'fl-update', 'fl-aggregate')  # launched by the learning controller

@@ -1,0 +1,258 @@
+"""Reads a scenario file: size, encoding, YAML, overrides, schema; every mistake told with its line.
+
+`load` is the door. What a `Scenario` needs to point at its own lines later (a missing profile number, a dangling
+link) is kept in an `Origin` beside it.
+"""
+
+import csv
+import difflib
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from sim.errors import InputError
+from sim.scenario import Scenario
+
+SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
+SCENARIO_BYTES_MAX = 1 << 20  # a hospital of a thousand classes is smaller
+ARRIVALS_BYTES_MAX = 64 << 20
+DEPTH_MAX = 12  # the schema is six deep
+
+Location = tuple[str | int, ...]
+
+
+class Origin:
+    """Where a scenario came from: its file, its tree with line numbers, and the overrides."""
+
+    def __init__(self, file: str, tree: Any, overridden: Iterable[Location] = ()) -> None:
+        self.file = file
+        self._tree = tree
+        self._overridden = set(overridden)
+
+    def error(self, location: Location, message: str) -> InputError:
+        """Return an error that names the file, the line and the key."""
+        if any(location[:n] in self._overridden for n in range(1, len(location) + 1)):
+            return InputError(f'--set {spell_key(location)}: {message}')
+        return InputError(f'{self.file}:{self._line(location)} {spell_key(location)}: {message}'.replace(' : ', ': '))
+
+    def _line(self, location: Location) -> int:
+        """Return the line of a key, or of the nearest key around it that the file has."""
+        node, line = self._tree, 1
+        for part in location:
+            try:
+                if isinstance(node, CommentedMap):
+                    line = node.lc.key(part)[0] + 1
+                elif isinstance(node, CommentedSeq):
+                    line = node.lc.item(part)[0] + 1
+                node = node[part]
+            except (KeyError, IndexError, TypeError, AttributeError):
+                break
+        return line
+
+
+def spell_key(location: Location) -> str:
+    """Write a location as in ``links[2].latency``."""
+    text = ''
+    for part in location:
+        text += f'[{part}]' if isinstance(part, int) else f'.{part}' if text else str(part)
+    return text
+
+
+def shipped_scenarios() -> list[str]:
+    """Return the names of the scenarios that come with iomtwin."""
+    return sorted(path.stem for path in SHIPPED.glob('*.yaml'))
+
+
+def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, Origin]:
+    """Read a scenario and check it against the schema.
+
+    Parameters
+    ----------
+    source
+        A path, or the name of a shipped scenario.
+    overrides
+        ``key=value`` each, with a dotted key: ``crypto.prefetch=4``.
+
+    Returns
+    -------
+    Scenario, Origin
+        The scenario with every default filled in, and what its later errors point with.
+
+    Raises
+    ------
+    InputError
+        With one line: file, line, key, what was found and what to do.
+    """
+    path = _find(source)
+    file = str(source) if Path(source).suffix in ('.yaml', '.yml') else f'scenarios/{path.name}'
+    tree = _parse(file, _read(path, file, SCENARIO_BYTES_MAX))
+    overridden = [_override(tree, text) for text in overrides]
+    origin = Origin(file, tree, overridden)
+    data = _plain(tree)
+    _read_arrivals(data, path.parent, origin)
+    try:
+        return Scenario.model_validate(data), origin
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = _in_tree(first['loc'], data)
+        raise origin.error(location, _sentence(first, location)) from None
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if path.suffix in ('.yaml', '.yml'):
+        if not path.is_file():
+            raise InputError(f"{source}: no such file; give a path or one of {', '.join(shipped_scenarios())}")
+        return path
+    shipped = SHIPPED / f'{source}.yaml'
+    if str(source) in shipped_scenarios():
+        return shipped
+    near = difflib.get_close_matches(str(source), shipped_scenarios(), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"write a path or one of {', '.join(shipped_scenarios())}"
+    raise InputError(f"'{source}' is neither a .yaml file nor a shipped scenario; {hint}")
+
+
+def _read(path: Path, file: str, n_bytes_max: int) -> str:
+    try:
+        with path.open('rb') as stream:
+            data = stream.read(n_bytes_max + 1)
+    except OSError as error:
+        raise InputError(f'{file}: cannot be read ({error.strerror}); check the path and its permissions') from None
+    if len(data) > n_bytes_max:
+        raise InputError(f'{file}: is larger than {n_bytes_max >> 20} MiB; split it or name a smaller file')
+    try:
+        return data.decode('utf-8')
+    except UnicodeDecodeError as error:
+        line = data[:error.start].count(b'\n') + 1
+        raise InputError(f'{file}:{line} byte {error.start} is not UTF-8; save the file as UTF-8') from None
+
+
+def _parse(file: str, text: str) -> CommentedMap:
+    try:
+        tree = YAML(typ='rt').load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = ' '.join(str(error.problem).split())
+        raise InputError(f'{file}:{line} is not YAML: {problem}; correct the text') from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f'{file}: is not YAML: {" ".join(str(error).split())[:200]}; correct the text') from None
+    if not isinstance(tree, CommentedMap):
+        raise InputError(f'{file}:1 holds no keys; expected a scenario, see scenarios/ward.yaml')
+    return tree
+
+
+def _plain(node: Any, depth: int = 0) -> Any:
+    """Return the tree as plain dicts, lists and scalars."""
+    if depth > DEPTH_MAX:
+        raise InputError(f'the file is nested deeper than {DEPTH_MAX}; no scenario is')
+    if isinstance(node, CommentedMap):
+        return {key: _plain(value, depth + 1) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return [_plain(value, depth + 1) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node if node is None else str(node)
+
+
+def _override(tree: CommentedMap, text: str) -> Location:
+    """Set one dotted key to a YAML value and return its location."""
+    key, equals, value = text.partition('=')
+    if not equals or not key:
+        raise InputError(f"--set {text}: expected KEY=VALUE, e.g. --set crypto.prefetch=4")
+    location: Location = tuple(int(part) if part.isdigit() else part for part in key.split('.'))
+    node: Any = tree
+    for part in location[:-1]:
+        if isinstance(node, CommentedMap) and part not in node:
+            node[part] = CommentedMap()
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            raise InputError(f"--set {key}: there is no '{part}' to set a value in") from None
+    try:
+        node[location[-1]] = YAML(typ='rt').load(value)
+    except (YAMLError, ValueError):
+        raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
+    except (KeyError, IndexError, TypeError):
+        raise InputError(f"--set {key}: there is no '{location[-1]}' to set") from None
+    return location
+
+
+def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
+    """Put the rows of CSV files in the place of their names, so that the scenario is complete."""
+    devices = data.get('devices')
+    for class_name, device in devices.items() if isinstance(devices, dict) else ():
+        streams = device.get('streams') if isinstance(device, dict) else None
+        for stream_name, stream in streams.items() if isinstance(streams, dict) else ():
+            if isinstance(stream, dict) and isinstance(stream.get('arrivals'), str):
+                location = ('devices', class_name, 'streams', stream_name, 'arrivals')
+                name = stream['arrivals']
+                text = _read(folder / name, f'{origin.file}: arrivals {name}', ARRIVALS_BYTES_MAX)
+                stream['arrivals'] = _rows(text, lambda message, at=location: origin.error(at, message))
+
+
+def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]]:
+    table = csv.reader(io.StringIO(text))
+    if next(table, None) != ['device', 'time_s']:
+        raise error("the CSV file must begin with the line 'device,time_s'")
+    rows = []
+    for number, row in enumerate(table, start=2):
+        try:
+            device, time_s = int(row[0]), float(row[1])
+            if len(row) != 2 or device < 0 or not 0.0 <= time_s < float('inf'):
+                raise ValueError
+        except (ValueError, IndexError):
+            raise error(f"line {number} of the CSV file is '{','.join(row)}'; expected a device number and seconds "
+                        'since the start') from None
+        rows.append((device, f'{time_s!r} s'))
+    return rows
+
+
+def _in_tree(location: Location, data: Any) -> Location:
+    """Drop the parts that pydantic adds for unions and tuples, keep those that the file has."""
+    kept: list[str | int] = []
+    node = data
+    for part in location:
+        if isinstance(node, dict) and part in node:
+            kept.append(part)
+            node = node[part]
+        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
+            kept.append(part)
+            node = node[part]
+        elif part == location[-1] and isinstance(node, dict):
+            kept.append(part)  # a missing key
+    return tuple(kept)
+
+
+def _sentence(error: ErrorDetails, location: Location) -> str:
+    kind, found = error['type'], error['input']
+    if kind == 'missing':
+        return 'is missing; add it'
+    if kind == 'extra_forbidden':
+        known = sorted(_known_keys(location))
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
+    message = error['msg'].removeprefix('Value error, ')
+    if kind == 'value_error':
+        return message
+    if isinstance(found, dict | list):
+        found = f'a {"mapping" if isinstance(found, dict) else "list"}'
+    return f"found '{found}'; {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(location: Location) -> list[str]:
+    """Return the keys that the schema has beside the last one of a location."""
+    part: Any = Scenario
+    for key in location[:-1]:
+        if isinstance(part, type) and issubclass(part, BaseModel) and key in part.model_fields:
+            part = part.model_fields[str(key)].annotation
+        arguments = [a for a in getattr(part, '__args__', ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        part = arguments[0] if arguments else part
+    return list(part.model_fields) if isinstance(part, type) and issubclass(part, BaseModel) else []

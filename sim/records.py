@@ -1,0 +1,253 @@
+"""Run folders: what a run leaves on disk, written whole or not at all.
+
+``results/<scenario>-<hash8>/seed-<n>/`` holds the manifest, the resolved scenario and the tables. Everything is
+written to a hidden folder beside it, which takes its name when it is complete. The analysis reads folders through
+`read_run` and knows nothing of engines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from ruamel.yaml import YAML
+
+from sim.errors import InputError
+from sim.model import OUTCOMES
+from sim.profiles import load_profile
+from sim.recording import Recording
+from sim.running import Execution
+from sim.scenario import Scenario
+from sim.summary import battery_days, device_energy, summarise
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONED = ('iomtwin', 'simpy', 'numpy', 'numba', 'networkx', 'polars', 'pydantic')
+NOT_HASHED = {'seed', 'replications', 'description'}  # the same experiment, run again
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What was run, with what, and whether it counts."""
+        loaded: dict[str, Any] = json.loads((self.folder / 'manifest.json').read_text('utf-8'))
+        return loaded
+
+    @cached_property
+    def summary(self) -> list[dict[str, Any]]:
+        """The metrics, one row each."""
+        loaded: list[dict[str, Any]] = json.loads((self.folder / 'summary.json').read_text('utf-8'))
+        return loaded
+
+    @property
+    def scenario_text(self) -> str:
+        """The resolved scenario, as YAML."""
+        return (self.folder / 'scenario.yaml').read_text('utf-8')
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table by its name without ending; empty when the run has none."""
+        path = self.folder / f'{name}.parquet'
+        return pl.read_parquet(path) if path.exists() else pl.DataFrame()
+
+
+def read_run(folder: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises
+    ------
+    InputError
+        If the folder is not one.
+    """
+    run = Run(Path(folder))
+    if not (run.folder / 'manifest.json').is_file() or not (run.folder / 'summary.json').is_file():
+        raise InputError(f"'{folder}' is not a run folder; expected manifest.json and summary.json in it")
+    return run
+
+
+def scenario_hash(scenario: Scenario) -> str:
+    """Return the SHA-256 of what a scenario is, without seed, replications and description."""
+    data = scenario.model_dump(mode='json', exclude=NOT_HASHED)
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def scenario_folder(out: Path, scenario: Scenario) -> Path:
+    """Return the folder of all seeds of a scenario."""
+    return out / f'{scenario.name}-{scenario_hash(scenario)[:8]}'
+
+
+@contextmanager
+def complete_folder(target: Path) -> Iterator[Path]:
+    """Give a hidden folder to write to, and rename it to `target` at the end; on any error remove it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.parent / f'.{target.name}.{os.getpid()}.partial'
+    partial.mkdir()
+    try:
+        yield partial
+        old = target.parent / f'.{target.name}.{os.getpid()}.old'
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_run(folder: Path, execution: Execution) -> None:
+    """Write manifest, scenario, tables and summary of an execution."""
+    recording = execution.recording
+    (folder / 'manifest.json').write_text(json.dumps(_manifest(execution), indent=2) + '\n', 'utf-8')
+    write_scenario(folder / 'scenario.yaml', execution.scenario)
+    if recording.trace != 'none':
+        jobs(recording).write_parquet(folder / 'jobs.parquet')
+    if recording.trace == 'stages':
+        stages(recording).write_parquet(folder / 'stages.parquet')
+    if recording.rounds:
+        rounds(recording).write_parquet(folder / 'rounds.parquet')
+    devices(recording).write_parquet(folder / 'devices.parquet')
+    stations(recording).write_parquet(folder / 'stations.parquet')
+    (folder / 'summary.json').write_text(json.dumps(summarise(recording), indent=1) + '\n', 'utf-8')
+
+
+def write_scenario(path: Path, scenario: Scenario) -> None:
+    """Write a scenario with every default said."""
+    with path.open('w', encoding='utf-8') as stream:
+        YAML(typ='safe', pure=True).dump(scenario.model_dump(mode='json'), stream)
+
+
+def jobs(recording: Recording) -> pl.DataFrame:
+    """Return one row a job, in the order in which they ended."""
+    model, columns = recording.model, {name: np.array(column) for name, column in recording.jobs.items()}
+    entity, stream = columns['entity'], columns['stream']
+    launched_s, finished_s = columns['launched_s'], columns['finished_s']
+    class_row = model.entities.class_row[entity]
+    return pl.DataFrame({
+        'job': columns['job'], 'flow': _names(model.flows, model.stream_flow[stream]),
+        'stream': _names(model.streams, stream), 'class': _names(model.classes.name, class_row),
+        'device': model.entities.index[entity], 'k': columns['k'], 'launched_s': launched_s,
+        'finished_s': finished_s, 'latency_s': finished_s - launched_s, 'crypto_s': columns['crypto_s'],
+        'mark_s': columns['mark_s'], 'outcome': _names(OUTCOMES, columns['outcome']),
+        'attempt': columns['attempt'], 'wire_bytes': model.routes.wire_bytes[columns['route']],
+        'is_counted': (launched_s >= model.warm_up_s) & (launched_s < model.duration_s),
+    })
+
+
+def stages(recording: Recording) -> pl.DataFrame:
+    """Return one row a hop of a job; a transfer has one for each link, over all its segments."""
+    model, columns = recording.model, {name: np.array(column) for name, column in recording.hops.items()}
+    names = (*model.stations.name, *(f'queue {name}' for name in reversed(model.queues.name)), 'own')
+    table = pl.DataFrame(columns).group_by('job', 'hop', 'attempt', 'station', maintain_order=True).agg(
+        pl.len().alias('n_segments'), pl.col('arrived_s').min(), pl.col('started_s').min(),
+        pl.col('finished_s').max(), (pl.col('finished_s') - pl.col('started_s')).sum().alias('service_s'))
+    hop = table['hop'].to_numpy()
+    return table.with_columns(
+        stage=_names(model.stages, model.hops.stage[hop]), place=_names(model.places, model.hops.place[hop]),
+        station=_names(names, table['station'].to_numpy()))
+
+
+def rounds(recording: Recording) -> pl.DataFrame:
+    """Return one row a round of federated learning."""
+    names = ('round', 'started_s', 'n_selected', 'n_delivered', 'n_in_time', 'closed_s', 'aggregated_s',
+             'distributed_s', 'n_distributed')
+    table = pl.DataFrame({name: [getattr(row, name) for row in recording.rounds] for name in names})
+    return table.with_columns(round_time_s=pl.col('aggregated_s') - pl.col('started_s'),
+                              distribution_time_s=pl.col('distributed_s') - pl.col('started_s'))
+
+
+def devices(recording: Recording) -> pl.DataFrame:
+    """Return one row a device, over [warm_up, duration]."""
+    model = recording.model
+    at = np.flatnonzero(model.entities.attachment >= 0)
+    energy_j, crypto_j = device_energy(recording)
+    return pl.DataFrame({
+        'class': _names(model.classes.name, model.entities.class_row[at]), 'device': model.entities.index[at],
+        'access_point': _names(model.attachments.name, model.entities.attachment[at]),
+        'busy_s': recording.busy_s[at, 0], 'busy_crypto_s': recording.busy_s[at, 1],
+        'tx_s': recording.transmit_s[at, 0], 'tx_crypto_s': recording.transmit_s[at, 1],
+        'rx_s': recording.receive_s[at, 0], 'rx_crypto_s': recording.receive_s[at, 1],
+        'tx_bytes': recording.transmit_bytes[at], 'rx_bytes': recording.receive_bytes[at],
+        'energy_j': energy_j[at], 'crypto_energy_j': crypto_j[at],
+        'battery_days': battery_days(model, energy_j)[at],
+        'battery_days_without_crypto': battery_days(model, energy_j - crypto_j)[at],
+    })
+
+
+def stations(recording: Recording) -> pl.DataFrame:
+    """Return one row a station and a broker queue, over [warm_up, duration]."""
+    model = recording.model
+    seconds = model.duration_s - model.warm_up_s
+    n_queues = len(model.queues.name)
+    none = np.zeros(model.stations.n, np.int64)
+    return pl.concat([
+        pl.DataFrame({
+            'station': list(model.stations.name), 'kind': list(model.stations.kind),
+            'servers': model.stations.n_servers,
+            'utilisation': recording.station_busy_s / seconds / model.stations.n_servers,
+            'served': recording.station_served, 'waiting_mean': recording.station_waiting_s / seconds,
+            'waiting_max': recording.station_waiting_max, 'dropped': none, 'redelivered': none,
+        }),
+        pl.DataFrame({
+            'station': [f'queue {name}' for name in model.queues.name], 'kind': ['queue'] * n_queues,
+            'servers': np.zeros(n_queues, np.int64), 'utilisation': np.full(n_queues, np.nan),
+            'served': recording.queue_delivered, 'waiting_mean': recording.queue_waiting_s / seconds,
+            'waiting_max': recording.queue_waiting_max, 'dropped': recording.queue_dropped,
+            'redelivered': recording.queue_redelivered,
+        }, schema_overrides={'station': pl.String, 'kind': pl.String}),
+    ])
+
+
+def _names(names: tuple[str, ...], rows: np.ndarray) -> pl.Series:  # type: ignore[type-arg]
+    return pl.Series(names, dtype=pl.String).gather(rows) if names else pl.Series([], dtype=pl.String)
+
+
+def _manifest(execution: Execution) -> dict[str, Any]:
+    scenario, recording = execution.scenario, execution.recording
+    used = {device.profile for device in scenario.devices.values()}
+    used |= {node.profile for node in scenario.edge.nodes.values()} | {scenario.edge.server.profile}
+    return {
+        'scenario': scenario.name, 'scenario_hash': scenario_hash(scenario), 'seed': scenario.seed,
+        'world': 'simulated', 'engine': execution.engine, 'trace': recording.trace, 'is_valid': True,
+        'written_at': datetime.now(UTC).isoformat(timespec='seconds'),
+        'versions': {'python': platform.python_version(), **{name: _version(name) for name in VERSIONED}},
+        'git_commit': _git_commit(), 'machine': f'{platform.system()} {platform.machine()}',
+        'profiles': {name: load_profile(name).sha256 for name in sorted(used)},
+        'n_devices': int(np.count_nonzero(recording.model.entities.attachment >= 0)),
+        'n_jobs': recording.n_launched, 'n_hops': recording.n_hops, 'n_events': recording.n_events,
+        'simulated_s': recording.end_s, 'lowering_wall_s': execution.lowering_wall_s,
+        'engine_wall_s': execution.engine_wall_s,
+        'peak_memory_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return 'unknown'
+
+
+def _git_commit() -> str | None:
+    try:
+        found = subprocess.run(['git', '-C', str(ROOT), 'rev-parse', 'HEAD'],  # noqa: S607 (git from PATH)
+                               capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,62 @@
+"""Runs a scenario: lowers it, chooses the controllers, hands the Model to an engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim.controllers import federated_learning
+from sim.engines import reference
+from sim.loading import Origin
+from sim.lowering import lower
+from sim.model import Model
+from sim.recording import Recording, RoundRow, Trace
+from sim.scenario import Scenario
+
+Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A recording, and what it took."""
+
+    scenario: Scenario
+    recording: Recording
+    engine: str
+    lowering_wall_s: float
+    engine_wall_s: float
+
+
+def execute(scenario: Scenario, origin: Origin, *, trace: Trace = 'jobs',
+            progress: Progress | None = None) -> Execution:
+    """Simulate a scenario once, with its own seed.
+
+    Raises
+    ------
+    InputError
+        If the scenario cannot be lowered.
+    """
+    begin = time.perf_counter()
+    model = lower(scenario, origin)
+    lowered = time.perf_counter()
+    recording = run_model(model, trace=trace, progress=progress)
+    return Execution(scenario, recording, 'simpy', lowered - begin, time.perf_counter() - lowered)
+
+
+def run_model(model: Model, *, trace: Trace = 'jobs', progress: Progress | None = None) -> Recording:
+    """Execute a Model with the controllers that its plans ask for."""
+    rounds: list[RoundRow] = []
+    controllers = () if model.learning is None else (federated_learning(model.learning, rounds),)
+    recording = reference.run(model, trace=trace, controllers=controllers, progress=progress)
+    for row in rounds:
+        row.add_marks(recording.marks)
+    recording.rounds = rounds
+    return recording
+
+
+def with_seed(scenario: Scenario, seed: int) -> Scenario:
+    """Return the scenario of another replication."""
+    return scenario.model_copy(update={'seed': seed})
+
+

@@ -1,0 +1,250 @@
+"""The Scenario: what is run. Strict, immutable, complete once resolved; every dimension carries a unit.
+
+This module is the schema; `sim.loading` reads files into it and `sim.checks` looks at what a schema cannot say.
+Every value has a default or is required; dumping a scenario writes them all.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from sim import wire
+from sim.units import DIMENSIONS, quantity, spell
+
+PRIORITIES_MAX = 8  # strict classes; Wi-Fi and Ethernet have eight (IEEE 802.1Q)
+NAME = r'^[a-z0-9]+(-[a-z0-9]+)*$'
+
+
+def _dimension(dimension: str, *, positive: bool = True) -> Any:
+    """Return the type of a value with a unit: a text in YAML, SI in the code."""
+
+    def read(text: object) -> float:
+        if not isinstance(text, str):
+            raise ValueError(f"'{text}' has no unit; write a {dimension}, e.g. '{DIMENSIONS[dimension][1]}'")
+        value = quantity(text, dimension)
+        if value < 0 or (positive and value == 0):
+            raise ValueError(f"'{text}' must be {'positive' if positive else 'zero or more'}")
+        return value
+
+    return Annotated[
+        float, BeforeValidator(read), PlainSerializer(lambda value: spell(value, dimension), return_type=str),
+        WithJsonSchema({'type': 'string', 'pattern': r'^[0-9.eE+-]+ \S.*$', 'examples': [DIMENSIONS[dimension][1]],
+                        'description': f'a {dimension} with its unit'}),
+    ]
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError(f"'{value}' has no unit; write a size, e.g. '4 KiB'")
+    n_bytes = quantity(value, 'size')
+    if n_bytes < 1 or n_bytes != int(n_bytes):
+        raise ValueError(f"'{value}' must be a whole number of bytes, at least 1 B")
+    return int(n_bytes)
+
+
+def _time_of_day(text: object) -> float:
+    hours, _, minutes = str(text).partition(':')
+    if not (isinstance(text, str) and hours.isdigit() and minutes.isdigit() and len(minutes) == 2
+            and int(hours) < 24 and int(minutes) < 60):
+        raise ValueError(f"'{text}' is not a time of day; write it in quotes, e.g. '08:00'")
+    return 3600.0 * int(hours) + 60.0 * int(minutes)
+
+
+Time = _dimension('time')
+Delay = _dimension('time', positive=False)
+Rate = _dimension('rate')
+Frequency = _dimension('frequency')
+Energy = _dimension('energy')
+Size = Annotated[int, BeforeValidator(_size), PlainSerializer(lambda n: f'{n} B', return_type=str),
+                 WithJsonSchema({'type': 'string', 'examples': ['4 KiB'], 'description': 'a size with its unit'})]
+TimeOfDay = Annotated[
+    float, BeforeValidator(_time_of_day),
+    PlainSerializer(lambda s: f'{int(s // 3600):02d}:{int(s % 3600 // 60):02d}', return_type=str),
+    WithJsonSchema({'type': 'string', 'pattern': r'^\d{1,2}:\d{2}$', 'examples': ['08:00']})]
+Name = Annotated[str, Field(pattern=NAME, max_length=40)]
+Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Priority = Annotated[int, Field(ge=0, lt=PRIORITIES_MAX)]
+
+
+class Part(BaseModel):
+    """A part of a scenario: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True, strict=True)
+
+
+class AccessPointKind(Part):
+    """A kind of access point, and the air or the ports behind it."""
+
+    technology: Literal['ble', '802.15.4', 'wifi', 'ethernet']
+    rate: Rate
+    latency: Delay = Field(description='from the end of a transmission to its reception')
+    loss_ratio: Ratio = Field(0.0, description='of link frames, each attempt')
+    attempts_max: int = Field(8, ge=1, le=32, description='of one frame, before its segment is lost')
+    connection_interval: Time | None = Field(None, description='BLE: a transfer first waits for a connection event')
+
+
+class Ward(Part):
+    """Wards of one kind."""
+
+    count: int = Field(ge=1, le=100_000)
+    beds: int = Field(ge=0, le=10_000, description='of each ward')
+    access_points: Mapping[Name, Annotated[int, Field(ge=1, le=1_000)]]
+
+
+class Wire(Part):
+    """A full-duplex wired link."""
+
+    rate: Rate
+    latency: Delay
+
+
+class Wiring(Part):
+    """The wired tiers, from the access point inwards."""
+
+    access: Wire = Field(description='access point to floor switch')
+    uplink: Wire = Field(description='floor switch to core switch')
+    backup: Wire | None = Field(None, description='a second uplink, used when the first is down at launch')
+    core: Wire = Field(description='core switch to the cluster switch')
+    node: Wire = Field(description='cluster switch to each node and to the server')
+
+
+class Transport(Part):
+    """How transfers share the network."""
+
+    quantum: Time = Field('10 ms', validate_default=True, description='what a segment may hold a link for')
+    window: int = Field(16, ge=1, le=65_536, description='segments of one transfer in the network')
+
+
+class Stream(Part):
+    """Timed messages of one kind; exactly one of period, rate and arrivals."""
+
+    flow: Literal['vitals', 'alarm', 'imaging']
+    payload: Size
+    period: Time | None = Field(None, description='with a phase drawn for each device')
+    rate: Frequency | None = Field(None, description='of a Poisson process, for each device')
+    arrivals: str | tuple[tuple[int, Delay], ...] | None = Field(
+        None, description='a CSV file with the columns device,time_s; or the rows themselves')
+    by_hour: Annotated[tuple[Annotated[float, Field(ge=0.0)], ...], Field(min_length=24, max_length=24)] = Field(
+        (1.0,) * 24, description='multipliers of the rate, from midnight on', strict=False)
+    priority: Priority = Field(1, description='0 is the most urgent')
+    deadline: Time | None = None
+
+    @model_validator(mode='after')
+    def _one_timing(self) -> 'Stream':
+        given = [name for name in ('period', 'rate', 'arrivals') if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f'needs exactly one of period, rate and arrivals; found {" and ".join(given) or "none"}')
+        if not any(self.by_hour):
+            raise ValueError('by_hour is zero at every hour; at least one must be positive')
+        return self
+
+
+class DeviceClass(Part):
+    """A class of devices."""
+
+    profile: str
+    count: int | None = Field(None, ge=1, le=10_000_000, description='in all, spread evenly over the wards')
+    per_bed: float | None = Field(None, gt=0.0, le=100.0)
+    wards: tuple[Name, ...] = Field((), description='kinds of wards; none named: all that have the link', strict=False)
+    link: Name = Field(description='a kind of access point')
+    battery: Energy | None = Field(None, description='none: on mains')
+    streams: Mapping[Name, Stream] = {}
+
+    @model_validator(mode='after')
+    def _one_number(self) -> 'DeviceClass':
+        if (self.count is None) == (self.per_bed is None):
+            raise ValueError('needs exactly one of count and per_bed')
+        return self
+
+
+class Node(Part):
+    """A computer of the edge cluster."""
+
+    profile: str
+    cores: int = Field(ge=1, le=1_024)
+
+
+class Edge(Part):
+    """Where the hospital computes."""
+
+    nodes: Mapping[Name, Node]
+    server: Node
+    k3s_cores: float = Field(0.1, ge=0.0, description='kept back on each node and on the server; docs.k3s.io')
+
+
+class Broker(Part):
+    """RabbitMQ."""
+
+    node: Name = Field('server', description='where it runs')
+    cores: int = Field(1, ge=1, le=1_024)
+    deliver: Delay = Field(description='from the queue to a consumer')
+    deliver_rate: Rate = Field(description='at which a message goes from the queue to a consumer')
+    acknowledge: Delay = Field(description="from a consumer's acknowledgement to its credit")
+    detect: Time = Field(description='until the messages of a dead consumer return')
+    capacity: int = Field(1_000_000, ge=1, description='messages that may wait in a queue')
+
+
+class Crypto(Part):
+    """Primitives, and where the hospital's side of them is done."""
+
+    aead: Literal[tuple(wire.AEAD_BYTES)]  # type: ignore[valid-type]  # the table is the list
+    kem: Literal[tuple(wire.KEM_CIPHERTEXT_BYTES)] = 'ML-KEM-768'  # type: ignore[valid-type]
+    signature: Literal[tuple(wire.SIGNATURE_BYTES)] = 'ML-DSA-44'  # type: ignore[valid-type]
+    learning_keys: Literal['established', 'per-round'] = Field(
+        'established', description='per-round: each model update is sealed under a freshly encapsulated key')
+    sign_updates: bool = False
+    placement: Literal['sequential', 'distributed'] = Field(
+        'distributed', description='sequential: one worker on the first node; distributed: replicas over the nodes')
+    replicas: int = Field(3, ge=1, le=10_000)
+    pod_cores: int = Field(1, ge=1, le=1_024)
+    prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages a worker may hold, of each queue')
+
+
+class Learning(Part):
+    """Synchronous federated learning."""
+
+    clients: tuple[Name, ...] = Field(min_length=1, description='classes of devices', strict=False)
+    rounds: int = Field(ge=1, le=1_000_000)
+    fraction: Share = Field(1.0, description='of the clients, drawn for each round')
+    quorum: Share = Field(1.0, description='of the chosen clients; the round closes with it')
+    deadline: Time = Field(description='of a round, from the launch of its updates')
+    start: Delay = Field('0 s', validate_default=True)
+    pause: Delay = Field('0 s', validate_default=True, description='between rounds')
+    model: Size
+    update: Size
+    samples: int = Field(ge=1, description='each client trains on in a round')
+    priority: Priority = 3
+
+
+class Outage(Part):
+    """A named part that is down for a time."""
+
+    target: str = Field(description='an edge node, a worker, the broker, an access point or an uplink')
+    begin: Delay
+    end: Time
+
+
+class Scenario(Part):
+    """A hospital, what it does, and how long to watch."""
+
+    name: Name
+    description: str = ''
+    seed: int = Field(1, ge=0, lt=2**63)
+    replications: int = Field(1, ge=1, le=10_000)
+    duration: Time
+    warm_up: Delay = Field('0 s', validate_default=True)
+    drain: Delay = Field('60 s', validate_default=True)
+    starts_at: TimeOfDay = Field('00:00', validate_default=True)
+    wards: Mapping[Name, Ward] = Field(min_length=1)
+    wards_per_floor: int = Field(4, ge=1, le=1_000)
+    access_points: Mapping[Name, AccessPointKind] = Field(min_length=1)
+    wiring: Wiring
+    transport: Transport = Field(default_factory=lambda: Transport.model_validate({}))
+    devices: Mapping[Name, DeviceClass] = Field(min_length=1)
+    edge: Edge
+    broker: Broker
+    crypto: Crypto
+    learning: Learning | None = None
+    outages: tuple[Outage, ...] = Field((), strict=False)

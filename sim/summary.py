@@ -1,0 +1,134 @@
+"""The summary of a run: one row a metric, with the same keys whatever the engine, world or trace level.
+
+``{"metric", "flow", "class", "station", "unit", "n", "mean", "p50", "p95", "p99", "ci95_low", "ci95_high"}``; what
+does not apply is None. Percentiles come from log-binned histograms everywhere.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import histogram
+from sim.model import DELIVERED, EXPIRED, OUTCOMES, Model
+from sim.recording import Recording
+
+DAY_S = 86_400.0
+
+
+def row(metric: str, unit: str, *, flow: str | None = None, class_: str | None = None, station: str | None = None,
+        n: int | None = None, mean: float | None = None, bins: NDArray[np.int64] | None = None) -> dict[str, Any]:
+    """Return one row; percentiles from `bins`."""
+    p50, p95, p99 = (None if bins is None else histogram.quantile(bins, q) for q in (0.5, 0.95, 0.99))
+    return {'metric': metric, 'flow': flow, 'class': class_, 'station': station, 'unit': unit, 'n': n,
+            'mean': None if mean is None else float(mean), 'p50': p50, 'p95': p95, 'p99': p99,
+            'ci95_low': None, 'ci95_high': None}
+
+
+def summarise(recording: Recording) -> list[dict[str, Any]]:
+    """Return all metrics of a run."""
+    return [*_flows(recording), *_classes(recording), *_rounds(recording), *_stations(recording)]
+
+
+def _flows(recording: Recording) -> list[dict[str, Any]]:
+    rows = []
+    for i, flow in enumerate(recording.model.flows):
+        outcomes = recording.outcomes[i]
+        launched = int(outcomes.sum())
+        completed = int(outcomes[DELIVERED] + outcomes[EXPIRED])
+        rows.append(row('launched', 'job', flow=flow, n=launched, mean=launched))
+        rows += [row(name, 'job', flow=flow, n=launched, mean=int(count))
+                 for name, count in zip(OUTCOMES, outcomes, strict=True)]
+        latency = recording.latency_sum_s[i]
+        rows.append(row('latency', 's', flow=flow, n=completed, mean=latency / completed if completed else None,
+                        bins=recording.latency[i]))
+        rows.append(row('crypto_latency_share', '1', flow=flow, n=completed,
+                        mean=recording.crypto_sum_s[i] / latency if latency > 0 else None))
+        if recording.deadlines[i]:
+            n = int(recording.deadlines[i])
+            rows.append(row('deadline_miss_ratio', '1', flow=flow, n=n, mean=recording.deadline_misses[i] / n))
+        rows.append(row('wire_bytes', 'B', flow=flow, n=launched, mean=int(recording.wire_bytes[i])))
+        rows.append(row('crypto_wire_share', '1', flow=flow, n=launched,
+                        mean=recording.crypto_bytes[i] / recording.wire_bytes[i] if recording.wire_bytes[i] else None))
+    return rows
+
+
+def device_energy(recording: Recording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the joules of every entity in [warm_up, duration], in all and by cryptography, shape ``(n_entities,)``."""
+    model = recording.model
+    classes, of = model.classes, model.entities.class_row
+    seconds = model.duration_s - model.warm_up_s
+    above_base = (classes.busy_w[of, None] * recording.busy_s + classes.transmit_w[of, None] * recording.transmit_s
+                  + classes.receive_w[of, None] * recording.receive_s)
+    return classes.base_w[of] * seconds + above_base[:, 0], above_base[:, 1]
+
+
+def battery_days(model: Model, energy_j: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how long a full battery lasts at the run's mean power, days; inf on mains."""
+    seconds = model.duration_s - model.warm_up_s
+    with np.errstate(divide='ignore'):
+        days: NDArray[np.float64] = model.classes.battery_j[model.entities.class_row] * seconds / energy_j / DAY_S
+    return days
+
+
+def _classes(recording: Recording) -> list[dict[str, Any]]:
+    model = recording.model
+    energy_j, crypto_j = device_energy(recording)
+    days, days_without = battery_days(model, energy_j), battery_days(model, energy_j - crypto_j)
+    rows = []
+    for i, name in enumerate(model.classes.name):
+        of = (model.entities.class_row == i) & (model.entities.attachment >= 0)
+        n = int(np.count_nonzero(of))
+        if n == 0:
+            continue
+        bins = np.zeros(histogram.N_BINS, np.int64)
+        for value in energy_j[of].tolist():
+            bins[histogram.bin_of(value)] += 1
+        total = float(energy_j[of].sum())
+        rows.append(row('energy', 'J', class_=name, n=n, mean=total / n, bins=bins))
+        rows.append(row('crypto_energy_share', '1', class_=name, n=n,
+                        mean=float(crypto_j[of].sum()) / total if total > 0 else None))
+        if np.isfinite(model.classes.battery_j[i]):
+            rows.append(row('battery_days', 'd', class_=name, n=n, mean=float(days[of].mean())))
+            rows.append(row('battery_days_without_crypto', 'd', class_=name, n=n, mean=float(days_without[of].mean())))
+        sent = recording.transmit_bytes[of] + recording.receive_bytes[of]
+        rows.append(row('radio_bytes', 'B', class_=name, n=n, mean=float(sent.mean())))
+    return rows
+
+
+def _rounds(recording: Recording) -> list[dict[str, Any]]:
+    rows = []
+    for metric, end in (('round_time', 'aggregated_s'), ('distribution_time', 'distributed_s')):
+        values = np.array([getattr(r, end) - r.started_s for r in recording.rounds])
+        values = values[np.isfinite(values)]
+        if values.size:
+            bins = np.zeros(histogram.N_BINS, np.int64)
+            for value in values.tolist():
+                bins[histogram.bin_of(value)] += 1
+            rows.append(row(metric, 's', n=values.size, mean=float(values.mean()), bins=bins))
+    if recording.rounds:
+        complete = sum(np.isfinite(r.aggregated_s) for r in recording.rounds)
+        rows.append(row('rounds_complete', 'round', n=len(recording.rounds), mean=float(complete)))
+    return rows
+
+
+def _stations(recording: Recording) -> list[dict[str, Any]]:
+    """Return the computers' utilisation one by one, and that of the busiest air and the busiest link."""
+    model = recording.model
+    seconds = model.duration_s - model.warm_up_s
+    busy = recording.station_busy_s / seconds / model.stations.n_servers
+    rows = []
+    for kind in dict.fromkeys(model.stations.kind):
+        of_kind = [i for i, k in enumerate(model.stations.kind) if k == kind and recording.station_served[i]]
+        if kind in ('air', 'link') and of_kind:
+            i = max(of_kind, key=lambda i: float(busy[i]))
+            rows.append(row('utilisation_max', '1', station=kind, n=int(recording.station_served[i]), mean=busy[i]))
+        else:
+            rows += [row('utilisation', '1', station=model.stations.name[i], n=int(recording.station_served[i]),
+                         mean=busy[i]) for i in of_kind]
+    rows += [
+        row('queue_length', 'job', station=f'queue {name}', n=int(recording.queue_delivered[i]),
+            mean=float(recording.queue_waiting_s[i] / seconds))
+        for i, name in enumerate(model.queues.name)
+    ]
+    return rows

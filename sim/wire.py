@@ -1,0 +1,85 @@
+"""How many bytes a message really is: every size and framing constant, once, with its standard.
+
+A message on the application's level is payload + cryptography. On legs that carry IP it is wrapped in AMQP, TLS
+and TCP; on every leg it is cut into link frames with their headers, gaps and acknowledgements. Left out: TCP's
+own acknowledgements and slow start, Wi-Fi aggregation, broker heartbeats.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+# Bytes an AEAD adds to a sealed message: nonce carried with it, and tag.
+AEAD_BYTES = {
+    'none': 0,
+    'Ascon-AEAD128': 16 + 16,  # NIST SP 800-232 §4: 128-bit nonce and tag
+    'Ascon-128a': 16 + 16,  # Ascon v1.2, 2.2
+    'Ascon-128': 16 + 16,  # Ascon v1.2, 2.2
+    'AES-128-GCM': 12 + 16,  # NIST SP 800-38D §5.2.1, §8.2
+    'AES-256-GCM': 12 + 16,  # NIST SP 800-38D
+    'ChaCha20-Poly1305': 12 + 16,  # RFC 8439 §2.8
+}
+KEM_CIPHERTEXT_BYTES = {
+    'ML-KEM-512': 768,  # FIPS 203 table 3
+    'ML-KEM-768': 1088,  # FIPS 203 table 3
+    'ML-KEM-1024': 1568,  # FIPS 203 table 3
+}
+SIGNATURE_BYTES = {
+    'ML-DSA-44': 2420,  # FIPS 204 table 2
+    'ML-DSA-65': 3309,  # FIPS 204 table 2
+    'ECDSA-P256': 64,  # FIPS 186-5: two 32-byte integers, raw
+}
+
+AMQP_FRAME_BYTES = 8  # AMQP 0-9-1 §4.2.3: type, channel, size, frame end
+AMQP_BODY_FRAME_MAX = 131_072 - AMQP_FRAME_BYTES  # RabbitMQ's default frame_max
+AMQP_METHOD_BYTES = 4 + 2 + 1 + 16 + 1 + 16 + 1  # basic.publish; exchange and routing key of 16 characters each
+AMQP_HEADER_BYTES = 14 + 1 + 1 + 36  # class, weight, body size, flags; delivery mode, priority, message id (UUID)
+TLS_RECORD_PAYLOAD = 16_384  # RFC 8446 §5.1
+TLS_RECORD_BYTES = 5 + 1 + 16  # RFC 8446 §5.2: header, content type, tag
+TCP_IP_BYTES = 20 + 20 + 12  # RFC 791, RFC 9293, timestamps of RFC 7323
+IP_MTU_BYTES = 1_500  # RFC 894
+
+
+def messaging_bytes(n_bytes: int) -> int:
+    """Return what AMQP and TLS add to a message on a leg that carries IP."""
+    n_frames = max(1, ceil(n_bytes / AMQP_BODY_FRAME_MAX))
+    amqp = 2 * AMQP_FRAME_BYTES + AMQP_METHOD_BYTES + AMQP_HEADER_BYTES + n_frames * AMQP_FRAME_BYTES
+    return amqp + ceil((n_bytes + amqp) / TLS_RECORD_PAYLOAD) * TLS_RECORD_BYTES
+
+
+@dataclass(frozen=True)
+class Technology:
+    """How a link frames what it carries."""
+
+    frame_bytes: int  # message bytes in one frame
+    overhead_bytes: int  # what a frame sends beside them
+    gap_s: float  # silence and acknowledgement that a frame holds the medium for
+    is_shared: bool  # half-duplex air that all attached devices share
+    carries_ip: bool
+
+
+TECHNOLOGIES = {
+    # Bluetooth Core 5.4 Vol 6 B 2.1, 4.1: LE 1M data PDU of 251 B less L2CAP 4 and ATT 3; preamble 1, access address
+    # 4, header 2, MIC 4, CRC 3 and those seven; T_IFS 150 us twice and an empty acknowledging PDU of 80 us.
+    'ble': Technology(244, 1 + 4 + 2 + 4 + 3 + 7, 2 * 150e-6 + 80e-6, is_shared=True, carries_ip=False),
+    # IEEE 802.15.4-2020 at 2.4 GHz: PHY 6, MAC 23, FCS 2, security 5 + 4; mean first back-off 3.5 x 320 us, CCA 128
+    # us, turnaround 192 us, acknowledgement 11 B = 352 us.
+    '802.15.4': Technology(93, 6 + 23 + 2 + 9, 3.5 * 320e-6 + 128e-6 + 192e-6 + 352e-6, is_shared=True,
+                           carries_ip=False),
+    # IEEE 802.11-2020, OFDM at 5 GHz: QoS MAC 26, CCMP 16, LLC 8, FCS 4; DIFS 34 us, mean back-off 7.5 x 9 us,
+    # HT preamble 36 us, SIFS 16 us, acknowledgement at 24 Mbit/s 28 us.
+    'wifi': Technology(IP_MTU_BYTES - TCP_IP_BYTES, TCP_IP_BYTES + 26 + 16 + 8 + 4,
+                       34e-6 + 7.5 * 9e-6 + 36e-6 + 16e-6 + 28e-6, is_shared=True, carries_ip=True),
+    # IEEE 802.3-2022: preamble and SFD 8, header 14, VLAN tag 4, FCS 4, inter-packet gap 12.
+    'ethernet': Technology(IP_MTU_BYTES - TCP_IP_BYTES, TCP_IP_BYTES + 8 + 14 + 4 + 4 + 12, 0.0, is_shared=False,
+                           carries_ip=True),
+}
+
+
+def frame_overhead_bits(technology: Technology, rate_bps: float) -> float:
+    """Return what a frame costs beside its payload, in bits at the link's rate."""
+    return 8.0 * technology.overhead_bytes + technology.gap_s * rate_bps
+
+
+def segment_bytes(technology: Technology, rate_bps: float, quantum_s: float) -> int:
+    """Return a link's segment size: what it sends in the quantum, at least one frame, at most 64 KiB."""
+    return max(technology.frame_bytes, min(65_536, int(rate_bps * quantum_s / 8.0)))

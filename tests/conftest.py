@@ -1,0 +1,15 @@
+import pytest
+from hypothesis import settings
+
+from tests.engines import ENGINES, Engine
+
+# Examples are a function of the test alone, so that a failure anywhere is a failure everywhere.
+settings.register_profile('reproducible', deadline=None, derandomize=True, print_blob=True)
+settings.load_profile('reproducible')
+
+
+@pytest.fixture(params=ENGINES.values(), ids=ENGINES.keys(), scope='session')
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn."""
+    found: Engine = request.param
+    return found

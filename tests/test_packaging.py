@@ -1,0 +1,90 @@
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import requires
+from pathlib import Path
+from shutil import copy2, copytree
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())
+PINS = [line for line in (ROOT / 'constraints.txt').read_text().splitlines() if not line.startswith('#')]
+PINNED = {canonicalize_name(pin.split('==')[0]) for pin in PINS}
+
+
+def reachable(requirement: Requirement, seen: set[tuple[str, str]]) -> Iterator[str]:
+    """Yield the names of all distributions that a requirement brings in on this interpreter."""
+    for extra in {'', *requirement.extras}:
+        key = (canonicalize_name(requirement.name), extra)
+        if key in seen:
+            continue
+        seen.add(key)
+        yield key[0]
+        for text in requires(key[0]) or []:
+            child = Requirement(text)
+            if child.marker is None or child.marker.evaluate({'extra': extra}):
+                yield from reachable(child, seen)
+
+
+@pytest.mark.parametrize('name', ['iomtwin', 'sim', 'sim.engines', 'analysis'])
+def test_import_names_are_ours(name: str, tmp_path: Path) -> None:
+    """The installation, not the working directory, leads each import name to this repository."""
+    code = f'import {name}; print({name}.__file__)'
+    found = subprocess.run([sys.executable, '-I', '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()).resolve().is_relative_to(ROOT)
+
+
+def test_every_package_is_listed() -> None:
+    """The packages of pyproject.toml are those on disk; one left out would be missing from a wheel."""
+    on_disk = {
+        '.'.join(init.parent.relative_to(ROOT).parts)
+        for top in ('sim', 'analysis')
+        for init in (ROOT / top).rglob('__init__.py')
+    }
+    assert on_disk | {'scenarios'} == set(PROJECT['tool']['setuptools']['packages'])
+
+
+def test_wheel_holds_all_code_and_all_scenarios(tmp_path: Path) -> None:
+    """A wheel built from a copy of the sources holds every module and every scenario, and nothing beside them."""
+    source = tmp_path / 'source'
+    source.mkdir()
+    for name in ('pyproject.toml', 'iomtwin.py', 'LICENSE', 'README.md'):
+        copy2(ROOT / name, source)
+    wanted = {'iomtwin.py'}
+    for name, pattern in (('sim', '*.py'), ('analysis', '*.py'), ('scenarios', '*.yaml')):
+        copytree(ROOT / name, source / name)
+        wanted |= {path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob(pattern)}
+    build = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--no-index', '.', '-w', 'out']
+    built = subprocess.run(build, cwd=source, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (source / 'out').glob('*.whl')
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in name}
+    assert held == wanted
+
+
+def test_every_dependency_is_pinned() -> None:
+    """Each distribution that iomtwin, its tests or its build bring in has an exact version in constraints.txt."""
+    built_by = [Requirement(text) for text in PROJECT['build-system']['requires']]
+    needed = {canonicalize_name(requirement.name) for requirement in built_by}
+    needed |= set(reachable(Requirement('iomtwin[dev]'), set()))
+    assert needed - PINNED == {'iomtwin'}
+
+
+def test_pins_are_exact_and_sorted() -> None:
+    """Each line of constraints.txt is one name and one version, in order and without a repetition."""
+    assert all(re.fullmatch(r'[a-z0-9._-]+==[0-9][0-9a-z.]*', pin) for pin in PINS)
+    names = [pin.split('==')[0] for pin in PINS]
+    assert names == sorted(set(names))
+
+
+@pytest.mark.parametrize('name', ['constraints.txt', 'pyproject.toml'])
+def test_no_address_is_needed(name: str) -> None:
+    """The installation works with whatever registry a machine is set up for: no file names one."""
+    text = (ROOT / name).read_text()
+    assert not re.search(r'://|index-url|find-links|\s@\s', text)

@@ -1,0 +1,298 @@
+"""Profiles: every number has its source, derived ones can be recomputed, and a mistake is told in one line."""
+
+import csv
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from sim.errors import InputError
+from sim.profiles import ROOT, SHIPPED, Cost, MissingCost, load_profile, profiles_with, shipped_profiles, table
+
+CRYPTO = ('kem.', 'aead.', 'sig.')
+QUALITIES = {'primary', 'secondary', 'derived', 'assumption'}
+PUBLISHED = ROOT.parent / 'shared' / 'reference' / 'published-timings.csv'
+
+GOOD = """\
+name: gadget
+title: "A gadget"
+implementation: "native"
+sources:
+  bench: "someone's measurement"
+cores: {value: 2, source: bench, quality: primary}
+clock: {value: 100 MHz, source: bench, quality: primary}
+power:
+  base: {value: 1 W, source: bench, quality: primary}
+  busy: {value: 0.5 W, source: bench, quality: primary}
+  transmit: {value: 0 W, source: bench, quality: primary}
+  receive: {value: 0 W, source: bench, quality: primary}
+costs:
+  kem.keygen:
+    ML-KEM-768: {value: 1000 cycles, source: bench, quality: primary}
+  aead.seal:
+    Ascon-AEAD128:
+      points:
+        - {bytes: 16, value: 1 us}
+        - {bytes: 1024, value: 20 us}
+      source: bench
+      quality: primary
+  sig.sign:
+    ML-DSA-44:
+      value: 10 ms
+      source: bench
+      quality: primary
+      noise: {law: geometric, fixed: 0.2, step: 0.2, p: 0.25, source: bench, quality: primary}
+  fl.train:
+    any: {value: 2 ms, per: sample, source: "why two milliseconds", quality: assumption}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    """Write a profile named gadget and return its path."""
+    path = folder / 'gadget.yaml'
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, old: str, new: str) -> str:
+    """Return the message that GOOD with one replacement is refused with."""
+    assert GOOD.count(old) == 1, f'{old!r} must be there once to be replaced'
+    with pytest.raises(InputError) as caught:
+        load_profile(write(folder, GOOD.replace(old, new)))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize('name', shipped_profiles())
+def test_every_shipped_number_has_a_source_and_a_quality(name: str) -> None:
+    """Claim: no number without origin, no derived one without formula; shown on every row of every profile."""
+    rows = table(load_profile(name))
+    assert len(rows) > 6, 'cores, clock, four powers and at least one cost'
+    for row in rows:
+        assert row['value'] or row['what'] == 'noise exponential', row
+        assert len(row['source'].split()) > 1, f'a source is a text, not an unresolved key: {row}'
+        assert row['quality'] in QUALITIES, row
+        assert row['formula'] or row['quality'] != 'derived', row
+
+
+@pytest.mark.parametrize('name', shipped_profiles())
+def test_no_shipped_crypto_number_is_an_assumption(name: str) -> None:
+    """Claim: what crypto costs was measured or derived; shown on every crypto row, noise included."""
+    rows = [row for row in table(load_profile(name)) if row['stage'].startswith(CRYPTO)]
+    assert rows
+    assert not [row for row in rows if row['quality'] == 'assumption']
+
+
+@pytest.mark.parametrize('name', shipped_profiles())
+def test_every_named_source_is_cited(name: str) -> None:
+    """Claim: a profile names no source in vain; shown by looking each key up outside its definition."""
+    text = (SHIPPED / f'{name}.yaml').read_text()
+    block = re.search(r'^sources:\n((?:  .*\n)+)', text, re.MULTILINE)
+    assert block
+    for key in re.findall(r'^  ([\w-]+):', block[1], re.MULTILINE):
+        assert re.search(rf'source: {key}\b(?!-)', text), f'{name}: {key} is cited nowhere'
+
+
+def test_a_profile_is_given_in_si_units(tmp_path: Path) -> None:
+    """Claim: cycles are divided by the clock, times and watts are SI; shown on a small profile."""
+    profile = load_profile(write(tmp_path, GOOD))
+    assert (profile.name, profile.cores.value, profile.clock.value) == ('gadget', 2, 100e6)
+    assert {part: figure.value for part, figure in profile.power.items()} == {
+        'base': 1, 'busy': 0.5, 'transmit': 0, 'receive': 0}
+    keygen = profile.cost('kem.keygen', 'ML-KEM-768')
+    assert (keygen.amounts, keygen.seconds, keygen.unit) == ((0.0,), (1000 / 100e6,), 'op')
+    assert keygen.noise.law == 'constant'
+    seal = profile.cost('aead.seal', 'Ascon-AEAD128')
+    assert seal.amounts == (16.0, 1024.0)
+    assert seal.seconds == pytest.approx((1e-6, 20e-6), rel=1e-15)
+    assert profile.cost('sig.sign', 'ML-DSA-44').noise.parameters == (0.2, 0.2, 0.25)
+    assert len(profile.sha256) == 64
+
+
+def test_a_cost_per_sample_is_a_line_through_zero_for_any_variant(tmp_path: Path) -> None:
+    """Claim: `per: sample` means points (0, 0) and (1, value), found under any variant; shown on fl.train."""
+    train = load_profile(write(tmp_path, GOOD)).cost('fl.train', 'a network')
+    assert (train.amounts, train.seconds, train.unit) == ((0, 1), (0, 0.002), 'sample')
+
+
+def test_a_missing_cost_names_the_profiles_that_have_it() -> None:
+    """Claim: a number that nobody published is refused with a way out; shown with Ascon on a Raspberry Pi 3."""
+    with pytest.raises(MissingCost) as caught:
+        load_profile('raspberry-pi-3').cost('aead.seal', 'Ascon-AEAD128')
+    owners = profiles_with('aead.seal', 'Ascon-AEAD128')
+    assert 'raspberry-pi-4' in owners
+    assert 'raspberry-pi-3' not in owners
+    for name in owners:
+        assert name in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+def test_an_unknown_profile_name_lists_the_shipped_ones() -> None:
+    """Claim: a wrong name is answered with the right ones; shown with one letter wrong."""
+    with pytest.raises(InputError, match='raspberry-pi-4, raspberry-pi-5'):
+        load_profile('rasberry-pi-4')
+
+
+@pytest.mark.parametrize(('old', 'new', 'line', 'words'), [
+    ('{value: 2 ms, per', '{valu: 2 ms, per', 30, 'costs.fl.train.any'),
+    ('  busy: {value: 0.5 W', '  busy: {value: 0.5', 10, "found '0.5'; expected a power with its unit"),
+    ('{value: 1 W,', '{value: 0 W,', 9, 'expected more than 0'),
+    ('{value: 1 W,', '{value: -1 W,', 9, 'expected no negative power'),
+    ('value: 1000 cycles', 'value: 1000 furlongs', 15, 'expected a time with its unit'),
+    ('value: 1000 cycles', 'value: 1000', 15, 'expected a time with its unit'),
+    ('  kem.keygen:', '  kem.keygn:', 14, 'costs.kem.keygn: found an unknown key'),
+    ('    ML-KEM-768:', '    Kyber768:', 15, "expected 'ML-KEM-512', 'ML-KEM-768'"),
+    ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: assumption', 15, "found 'assumption'"),
+    ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: derived', 15, 'add a formula'),
+    ('cycles, source: bench', 'cycles, source: bensh', 15, "unknown source 'bensh'"),
+    ('{bytes: 1024, value: 20 us}', '{bytes: 8, value: 20 us}', 17, 'expected ascending sizes'),
+    ('{bytes: 1024, value: 20 us}', '{bytes: 1024, value: 20 ns}', 17, 'expected no falling curve'),
+    ('{bytes: 16, value: 1 us}', '{bytes: 16, value: 0 s}', 19, 'expected more than 0'),
+    ('      points:', '      value: 3 us\n      points:', 17, 'neither or both of value and points'),
+    ('per: sample, ', '', 30, 'expected one per sample'),
+    ('step: 0.2,', 'step: 0.3,', 28, 'expected 1, because value is the mean'),
+    ('law: geometric', 'law: lognormal', 28, "expected ['sigma'] for lognormal"),
+    ('p: 0.25, source: bench, quality: primary', 'p: 0.25, source: bench, quality: assumption', 24, 'leave the'),
+    ('cores: {value: 2', 'cores: {value: 2.5', 6, 'whole number'),
+    ('name: gadget', 'name: other', 1, "expected the file's name 'gadget'"),
+    ('title: "A gadget"\n', '', 1, 'title: found nothing; expected this key; add it'),
+    ('title: "A gadget"', 'name: gadget', 2, 'duplicate key'),
+    ('{value: 2, source', '[value: 2, source', 6, 'found no YAML'),
+])
+def test_a_broken_profile_is_refused_in_one_line(tmp_path: Path, old: str, new: str, line: int, words: str) -> None:
+    """Claim: each mistake is told in one line with file, line and what to do; shown on 24 broken copies of one file."""
+    message = refusal(tmp_path, old, new)
+    assert '\n' not in message
+    assert re.match(rf'{tmp_path}/gadget\.yaml:{line}\b', message), message
+    assert words in message
+    assert message.count('; ') >= 2, 'found ...; expected ...; what to do'
+
+
+@pytest.mark.parametrize('data', [b'', b'- 1\n- 2\n', b'\xff\xfe\xff'])
+def test_a_file_that_is_no_profile_at_all_is_refused(tmp_path: Path, data: bytes) -> None:
+    """Claim: an empty file, a list and bytes that are not text are input errors; shown on each."""
+    path = tmp_path / 'gadget.yaml'
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r'gadget.yaml:\d+: found'):
+        load_profile(path)
+
+
+def mean_and_sd(cost: Cost) -> tuple[float, float]:
+    """Return mean and standard deviation of the factor of a geometric law: N has mean 1/p and sd sqrt(1-p)/p."""
+    fixed, step, p = cost.noise.parameters
+    return fixed + step / p, step * math.sqrt(1 - p) / p
+
+
+@pytest.mark.parametrize(('variant', 'attempts', 'mean_us', 'sd_us'), [
+    ('ML-DSA-44', 4.25, 1490.2, 1091.0),
+    ('ML-DSA-65', 5.1, 3267.3, 2414.0),
+])
+def test_signing_on_a_pi_4_has_the_published_mean_and_spread(
+        variant: str, attempts: float, mean_us: float, sd_us: float) -> None:
+    """Claim: the geometric law gives back mean and sd of itzmeanjan/ml-dsa @d4fb44d, with FIPS 204's attempts."""
+    cost = load_profile('raspberry-pi-4').cost('sig.sign', variant)
+    mean, sd = mean_and_sd(cost)
+    assert 1 / cost.noise.parameters[2] == pytest.approx(attempts, rel=1e-6)
+    assert mean == pytest.approx(1, rel=1e-5)
+    assert cost.seconds[0] == pytest.approx(mean_us * 1e-6, rel=1e-12)
+    assert cost.seconds[0] * sd == pytest.approx(sd_us * 1e-6, rel=1e-4)
+
+
+@pytest.mark.parametrize(('variant', 'attempts', 'mean_cycles', 'min_cycles'), [
+    ('ML-DSA-44', 4.25, 3_943_121, 1_812_557),
+    ('ML-DSA-65', 5.1, 6_193_171, 2.92e6),
+])
+def test_signing_on_a_cortex_m4_has_the_published_mean_and_minimum(
+        variant: str, attempts: float, mean_cycles: float, min_cycles: float) -> None:
+    """Claim: one attempt takes the minimum and the mean is the mean of pqm4 @cc2c1b9 (m4f), at 64 MHz."""
+    cost = load_profile('cortex-m4-wearable').cost('sig.sign', variant)
+    fixed, step, p = cost.noise.parameters
+    assert 1 / p == pytest.approx(attempts, rel=1e-6)
+    assert cost.seconds[0] * mean_and_sd(cost)[0] * 64e6 == pytest.approx(mean_cycles, rel=1e-5)
+    assert cost.seconds[0] * (fixed + step) * 64e6 == pytest.approx(min_cycles, rel=1e-5)
+
+
+@pytest.mark.parametrize(('variant', 'attempts', 'median_us', 'p95_us'), [
+    ('ML-DSA-44', 4.25, 36.8, 101.0),
+    ('ML-DSA-65', 5.1, 56.6, 153.0),
+])
+def test_signing_on_x86_has_the_measured_median_and_p95(
+        variant: str, attempts: float, median_us: float, p95_us: float) -> None:
+    """Claim: the law's quantiles, N = ceil(ln(1-q) / ln(1-p)), are the median and p95 measured on 2026-11-23."""
+    cost = load_profile('x86-server').cost('sig.sign', variant)
+    fixed, step, p = cost.noise.parameters
+    assert 1 / p == pytest.approx(attempts, rel=1e-6)
+    for q, expected_us in ((0.5, median_us), (0.95, p95_us)):
+        n = math.ceil(math.log(1 - q) / math.log(1 - p))
+        assert cost.seconds[0] * (fixed + step * n) * 1e6 == pytest.approx(expected_us, rel=1e-4)
+
+
+def test_the_total_of_ml_kem_512_on_a_cortex_m0plus_is_the_published_one() -> None:
+    """Claim: the three parts add up to 35.7 ms at 133 MHz (arXiv 2603.19340), in pqm4 clean's proportions."""
+    profile = load_profile('cortex-m0plus-sensor')
+    parts = [profile.cost(stage, 'ML-KEM-512').seconds[0] for stage in ('kem.keygen', 'kem.encaps', 'kem.decaps')]
+    assert sum(parts) * 48e6 / 133e6 == pytest.approx(35.7e-3, rel=1e-6)
+    clean = (595_793, 700_605, 888_653)
+    for part, cycles in zip(parts, clean, strict=True):
+        assert part / sum(parts) == pytest.approx(cycles / sum(clean), rel=1e-5)
+
+
+def test_broker_costs_are_the_inverse_of_the_measured_throughput() -> None:
+    """Claim: x86 seconds per message are 1 / messages per second; the Raspberry Pi's are that times its factor."""
+    rates = {1024: 2914, 102400: 1416, 1048576: 261, 10485760: 33}
+    for name, factor in (('x86-server', 1), ('raspberry-pi-5', 2), ('raspberry-pi-4', 5)):
+        route = load_profile(name).cost('broker.route', 'any')
+        assert route.amounts == tuple(rates)
+        assert route.seconds == pytest.approx([factor / rate for rate in rates.values()], rel=1e-4)
+
+
+@pytest.mark.parametrize(('name', 'stage', 'variant', 'gbit_per_s'), [
+    ('raspberry-pi-4', 'aead.seal', 'AES-128-GCM', 0.298),
+    ('raspberry-pi-4', 'aead.open', 'AES-128-GCM', 0.297),
+    ('raspberry-pi-4', 'aead.seal', 'ChaCha20-Poly1305', 122.86e6 * 8 / 1e9),
+    ('raspberry-pi-3', 'aead.open', 'AES-256-GCM', 0.283),
+    ('raspberry-pi-5', 'aead.seal', 'AES-256-GCM', 1102.22e6 * 8 / 1e9),
+])
+def test_a_published_rate_is_the_slope_of_its_line(name: str, stage: str, variant: str, gbit_per_s: float) -> None:
+    """Claim: bits over seconds of a two-point curve is the published rate (lelegard/aesbench, gocryptfs issues)."""
+    cost = load_profile(name).cost(stage, variant)
+    assert (cost.amounts[0], cost.seconds[0]) == (0, 0)
+    assert cost.amounts[1] * 8 / cost.seconds[1] == pytest.approx(gbit_per_s * 1e9, rel=1e-5)
+
+
+# (profile, stage, variant, point of the curve) and the published row that it must equal:
+# (platform, variant, operation, bytes, part of the implementation's name).
+SPOT_CHECKS = [
+    (('raspberry-pi-4', 'kem.decaps', 'ML-KEM-768', 0), ('Raspberry Pi 4', 'ML-KEM-768', 'decaps', '', '@27faf17eab')),
+    (('raspberry-pi-4', 'kem.keygen', 'ML-KEM-1024', 0), ('Raspberry Pi 4', 'ML-KEM-1024', 'keygen', '', '@27faf17')),
+    (('raspberry-pi-4', 'aead.seal', 'Ascon-AEAD128', 2),
+     ('Raspberry Pi 4B', 'Ascon-AEAD128', 'encrypt (32 B AD)', '2048', '')),
+    (('raspberry-pi-4', 'sig.verify', 'ML-DSA-65', 0), ('Raspberry Pi 4B', 'ML-DSA-65', 'verify', '32', 'median')),
+    (('raspberry-pi-5', 'kem.encaps', 'ML-KEM-512', 0), ('Raspberry Pi 5', 'ML-KEM-512', 'encaps', '', 'native 2026')),
+    (('raspberry-pi-3', 'sig.sign', 'ECDSA-P256', 0), ('Raspberry Pi 3', 'P-256', 'sign', '', 'OpenSSL')),
+    (('raspberry-pi-3', 'kem.encaps', 'ML-KEM-768', 0), ('Raspberry Pi 3', 'ML-KEM-768', 'encaps', '', 'OpenSSL')),
+    (('cortex-m4-wearable', 'kem.keygen', 'ML-KEM-768', 0), ('NUCLEO-L4R5ZI', 'ML-KEM-768', 'keygen', '', 'm4fspeed')),
+    (('cortex-m4-wearable', 'aead.open', 'Ascon-AEAD128', 2),
+     ('Arduino Nano 33 BLE (nRF52840)', 'Ascon-128a v1.2', 'decrypt', '1024', '')),
+    (('cortex-m0plus-sensor', 'aead.seal', 'Ascon-128', 3),
+     ('Arduino MKR Zero (SAMD21G18A)', 'Ascon-128 v1.2', 'encrypt', '2048', '')),
+    (('esp32-pump', 'kem.decaps', 'ML-KEM-768', 0), ('ESP32-D0WD', 'ML-KEM-768', 'decaps', '', 'liboqs')),
+    (('esp32-pump', 'aead.seal', 'Ascon-AEAD128', 1),
+     ('NodeMCU v2 (ESP8266)', 'Ascon-128a v1.2', 'encrypt', '128', '')),
+]
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason='the table of published timings is not beside the repository')
+@pytest.mark.parametrize(('ours', 'published'), SPOT_CHECKS)
+def test_profile_numbers_equal_published_rows(
+        ours: tuple[str, str, str, int], published: tuple[str, str, str, str, str]) -> None:
+    """Claim: profiles were copied without error; shown on twelve rows of the collected public timings."""
+    name, stage, variant, point = ours
+    with PUBLISHED.open(newline='') as file:
+        rows = [row for row in csv.DictReader(file) if published[4] in row['implementation']
+                and (row['platform'], row['variant'], row['operation'], row['payload_bytes']) == published[:4]]
+    assert len(rows) == 1, rows
+    profile = load_profile(name)
+    value = float(rows[0]['value'])
+    expected = {'cycles': value / profile.clock.value, 'ns': value * 1e-9, 'us': value * 1e-6, 'ops/s': 1 / value}
+    assert profile.cost(stage, variant).seconds[point] == pytest.approx(expected[rows[0]['unit']], rel=1e-5)
