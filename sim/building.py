@@ -6,7 +6,7 @@ what every method returns.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import accumulate
 
 import numpy as np
@@ -14,8 +14,22 @@ from numpy.typing import NDArray
 
 from sim import laws
 from sim.model import (
-    CONSUMER, LINK, NO_RADIO, PRIORITY, QUEUE, SERVE, Attachments, Changes, Classes, Curves, Entities, Hops,
-    Laws, LearningPlan, Model, Queues, Routes, Sources, Stations,
+    LINK,
+    NO_RADIO,
+    PRIORITY,
+    Attachments,
+    Changes,
+    Classes,
+    Curves,
+    Entities,
+    Hops,
+    Laws,
+    LearningPlan,
+    Model,
+    Queues,
+    Routes,
+    Sources,
+    Stations,
 )
 
 
@@ -180,10 +194,11 @@ class ModelBuilder:
         self._guards.append(guards)
         occurrence: dict[tuple[str, str], int] = {}
         previous: Hop | None = None
+        leg = 0
         for hop in hops:
             continues = previous is not None and hop.kind == previous.kind == LINK and hop.stage == previous.stage
             address = (hop.place, hop.stage)
-            leg = leg + 1 if continues else 0  # noqa: F821 (bound by the first hop, which never continues)
+            leg = leg + 1 if continues else 0
             occurrence[address] = occurrence.get(address, -1) + (0 if continues else 1)
             self._hops.append({
                 **{f.name: getattr(hop, f.name) for f in fields(Hop)},
@@ -295,5 +310,3 @@ class ModelBuilder:
             **_table(Sources, self._sources, skip=skip),
         )
 
-
-__all__ = ['CONSUMER', 'LINK', 'QUEUE', 'SERVE', 'Hop', 'ModelBuilder', 'replace']

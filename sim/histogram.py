@@ -33,4 +33,4 @@ def quantile(bins: NDArray[np.int64], q: float) -> float | None:
     if n == 0:
         return None
     row = int(np.searchsorted(np.cumsum(bins), max(1, math.ceil(q * n))))
-    return SMALLEST * RATIO ** (row + 0.5)
+    return float(SMALLEST * RATIO ** (row + 0.5))

@@ -7,6 +7,7 @@ over a ward's access points of their kind. Left out: roaming, VLANs, routing pro
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -43,9 +44,14 @@ class Hospital:
 
         `uplink` is `PRIMARY` or `BACKUP`.
         """
-        allowed = nx.subgraph_view(self.graph, filter_edge=lambda a, b, key: key in (uplink, 'only'))
+        ways = {uplink, 'only'}
+
+        def is_open(_a: str, _b: str, key: object) -> bool:
+            return key in ways
+
+        allowed = nx.subgraph_view(self.graph, filter_edge=is_open)
         nodes = nx.shortest_path(allowed, floor_switch(floor), end)
-        edges = (next(iter(allowed[a][b].values())) for a, b in zip(nodes, nodes[1:], strict=False))
+        edges = (next(iter(allowed[a][b].values())) for a, b in pairwise(nodes))
         return [(edge['label'], edge['wire']) for edge in edges]
 
     @property

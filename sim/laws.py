@@ -140,7 +140,7 @@ def normal_quantile(u: float) -> float:
 @njit(cache=True)
 def trials(u: float, failure: float) -> int:
     """Return the number of trials up to and with the first success: geometric, by inversion."""
-    return 1 if failure <= 0.0 else 1 + int(math.floor(math.log(u) / math.log(failure)))
+    return 1 if failure <= 0.0 else 1 + math.floor(math.log(u) / math.log(failure))
 
 
 @njit(cache=True)

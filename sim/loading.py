@@ -8,6 +8,7 @@ import csv
 import difflib
 import io
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def _override(tree: CommentedMap, text: str) -> Location:
     """Set one dotted key to a YAML value and return its location."""
     key, equals, value = text.partition('=')
     if not equals or not key:
-        raise InputError(f"--set {text}: expected KEY=VALUE, e.g. --set crypto.prefetch=4")
+        raise InputError(f'--set {text}: expected KEY=VALUE, e.g. --set crypto.prefetch=4')
     location: Location = tuple(int(part) if part.isdigit() else part for part in key.split('.'))
     node: Any = tree
     for part in location[:-1]:
@@ -195,7 +196,7 @@ def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
                 location = ('devices', class_name, 'streams', stream_name, 'arrivals')
                 name = stream['arrivals']
                 text = _read(folder / name, f'{origin.file}: arrivals {name}', ARRIVALS_BYTES_MAX)
-                stream['arrivals'] = _rows(text, lambda message, at=location: origin.error(at, message))
+                stream['arrivals'] = _rows(text, partial(origin.error, location))
 
 
 def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]]:
@@ -218,12 +219,9 @@ def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]
 def _in_tree(location: Location, data: Any) -> Location:
     """Drop the parts that pydantic adds for unions and tuples, keep those that the file has."""
     kept: list[str | int] = []
-    node = data
+    node: Any = data
     for part in location:
-        if isinstance(node, dict) and part in node:
-            kept.append(part)
-            node = node[part]
-        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
+        if part in (node if isinstance(node, dict) else range(len(node)) if isinstance(node, list | tuple) else ()):
             kept.append(part)
             node = node[part]
         elif part == location[-1] and isinstance(node, dict):

@@ -20,7 +20,7 @@ from sim.loading import Location, Origin
 from sim.model import FIFO, LISTED, PERIODIC, POISSON, LearningPlan, Model
 from sim.profiles import Profile, load_profile
 from sim.routing import Cluster, Costing, FlowSizes, Path, Router
-from sim.scenario import AccessPointKind, DeviceClass, Scenario, Stream, Wire
+from sim.scenario import AccessPointKind, Scenario, Stream, Wire
 
 
 def lower(scenario: Scenario, origin: Origin) -> Model:
@@ -65,7 +65,7 @@ class _Lowering:
         self._add_entities()
         for name, device in scenario.devices.items():
             for stream_name, stream in device.streams.items():
-                self._add_stream(name, device, stream_name, stream)
+                self._add_stream(name, stream_name, stream)
         if scenario.learning is not None:
             self._add_learning()
         self._add_outages()
@@ -157,7 +157,7 @@ class _Lowering:
 
     # -- routes -----------------------------------------------------------------------------------------------
 
-    def _add_stream(self, class_name: str, device: DeviceClass, name: str, stream: Stream) -> None:
+    def _add_stream(self, class_name: str, name: str, stream: Stream) -> None:
         label = name if name == stream.flow else f'{stream.flow}/{name}'
         row = self.builder.stream(label, stream.flow)
         sizes = FlowSizes({'payload': stream.payload}, stream.priority, stream.deadline or math.inf)
@@ -174,10 +174,10 @@ class _Lowering:
         """Add a route for each floor on which the class stands, by the primary uplink and by the backup."""
         device = self.scenario.devices.get(class_name)
         kind = self.scenario.access_points[device.link] if device else None
-        floors: list[int] = [1]
+        floors = [1]
         if device is not None:
-            groups = [self.hospital.access_points[row].floor for row in np.unique(self.hospital.attachments[class_name])]
-            floors = sorted(set(groups))
+            rows = np.unique(self.hospital.attachments[class_name]).tolist()
+            floors = sorted({self.hospital.access_points[row].floor for row in rows})
         router = Router(self.costing, self.cluster, self._queue, self.options, self.scenario.transport,
                         self.scenario.crypto, self.profiles.get(class_name))
         for floor in floors:

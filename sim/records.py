@@ -8,6 +8,7 @@ written to a hidden folder beside it, which takes its name when it is complete. 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from sim.errors import InputError
@@ -83,6 +85,22 @@ def read_run(folder: str | Path) -> Run:
     return run
 
 
+def find_runs(folder: Path) -> list[Run]:
+    """Return the run in a folder, or the runs of all seeds below it.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if (folder / 'manifest.json').is_file():
+        return [read_run(folder)]
+    runs = [read_run(path.parent) for path in sorted(folder.glob('seed-*/manifest.json'))]
+    if not runs:
+        raise InputError(f"'{folder}' holds no run; give a run folder, a scenario's folder or a .yaml file")
+    return runs
+
+
 def scenario_hash(scenario: Scenario) -> str:
     """Return the SHA-256 of what a scenario is, without seed, replications and description."""
     data = scenario.model_dump(mode='json', exclude=NOT_HASHED)
@@ -115,7 +133,7 @@ def write_run(folder: Path, execution: Execution) -> None:
     """Write manifest, scenario, tables and summary of an execution."""
     recording = execution.recording
     (folder / 'manifest.json').write_text(json.dumps(_manifest(execution), indent=2) + '\n', 'utf-8')
-    write_scenario(folder / 'scenario.yaml', execution.scenario)
+    (folder / 'scenario.yaml').write_text(resolved_yaml(execution.scenario), 'utf-8')
     if recording.trace != 'none':
         jobs(recording).write_parquet(folder / 'jobs.parquet')
     if recording.trace == 'stages':
@@ -127,10 +145,14 @@ def write_run(folder: Path, execution: Execution) -> None:
     (folder / 'summary.json').write_text(json.dumps(summarise(recording), indent=1) + '\n', 'utf-8')
 
 
-def write_scenario(path: Path, scenario: Scenario) -> None:
-    """Write a scenario with every default said."""
-    with path.open('w', encoding='utf-8') as stream:
-        YAML(typ='safe', pure=True).dump(scenario.model_dump(mode='json'), stream)
+def resolved_yaml(scenario: Scenario) -> str:
+    """Return a scenario as YAML with every default said; reading it gives the same scenario."""
+    stream = io.StringIO()
+    yaml = YAML(typ='safe', pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None, read as a truth
+    yaml.dump(scenario.model_dump(mode='json'), stream)
+    return stream.getvalue()
 
 
 def jobs(recording: Recording) -> pl.DataFrame:
@@ -214,7 +236,7 @@ def stations(recording: Recording) -> pl.DataFrame:
     ])
 
 
-def _names(names: tuple[str, ...], rows: np.ndarray) -> pl.Series:  # type: ignore[type-arg]
+def _names(names: tuple[str, ...], rows: NDArray[np.int64]) -> pl.Series:
     return pl.Series(names, dtype=pl.String).gather(rows) if names else pl.Series([], dtype=pl.String)
 
 
@@ -246,7 +268,7 @@ def _version(name: str) -> str:
 
 def _git_commit() -> str | None:
     try:
-        found = subprocess.run(['git', '-C', str(ROOT), 'rev-parse', 'HEAD'],  # noqa: S607 (git from PATH)
+        found = subprocess.run(['git', '-C', str(ROOT), 'rev-parse', 'HEAD'],
                                capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None

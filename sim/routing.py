@@ -12,8 +12,22 @@ from sim import laws, wire
 from sim.building import Hop, ModelBuilder
 from sim.flows import KEM_CIPHERTEXT, SEALED, SIGNATURE, Stage
 from sim.model import (
-    CHECKS_KEY, CONSUMER, CRYPTO, DELAY, ENDS_VISIT, FIRST_SLOT, LINK, MARKED, NO_RADIO, OWN_CPU, QUEUE, RECEIVES,
-    SAME_VISIT, SERVE, SLOTS, TRANSMITS,
+    CHECKS_KEY,
+    CONSUMER,
+    CRYPTO,
+    DELAY,
+    ENDS_VISIT,
+    FIRST_SLOT,
+    LINK,
+    MARKED,
+    NO_RADIO,
+    OWN_CPU,
+    QUEUE,
+    RECEIVES,
+    SAME_VISIT,
+    SERVE,
+    SLOTS,
+    TRANSMITS,
 )
 from sim.profiles import Profile
 from sim.scenario import AccessPointKind, Crypto, Transport, Wire
@@ -78,7 +92,7 @@ class Costing:
         """Return the first curve and the first law of a stage, a consecutive row of each for every profile."""
         key = (tuple(profile.name for profile in profiles), stage)
         if key not in self._blocks:
-            variant = self._variants.get(stage.split('.')[0] + '.', 'any')
+            variant = self._variants.get(stage.split('.', maxsplit=1)[0] + '.', 'any')
             costs = [profile.cost(stage, variant) for profile in profiles]
             kinds = [(laws.LAW_NAMES.index(cost.noise.law), cost.noise.parameters) for cost in costs]
             self._blocks[key] = (self._builder.curve_block([(cost.amounts, cost.seconds) for cost in costs]),

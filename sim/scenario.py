@@ -5,9 +5,22 @@ Every value has a default or is required; dumping a scenario writes them all.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from sim import wire
 from sim.units import DIMENSIONS, quantity, spell
@@ -16,22 +29,33 @@ PRIORITIES_MAX = 8  # strict classes; Wi-Fi and Ethernet have eight (IEEE 802.1Q
 NAME = r'^[a-z0-9]+(-[a-z0-9]+)*$'
 
 
-def _dimension(dimension: str, *, positive: bool = True) -> Any:
-    """Return the type of a value with a unit: a text in YAML, SI in the code."""
+@dataclass(frozen=True)
+class Quantity:
+    """Marks a value with a unit: a text in YAML, SI in the code. Use in ``Annotated[float, Quantity('time')]``."""
 
-    def read(text: object) -> float:
+    dimension: str
+    may_be_zero: bool = False
+
+    def read(self, text: object) -> float:
+        """Return the value of a text."""
+        example = DIMENSIONS[self.dimension][1]
         if not isinstance(text, str):
-            raise ValueError(f"'{text}' has no unit; write a {dimension}, e.g. '{DIMENSIONS[dimension][1]}'")
-        value = quantity(text, dimension)
-        if value < 0 or (positive and value == 0):
-            raise ValueError(f"'{text}' must be {'positive' if positive else 'zero or more'}")
+            raise ValueError(f"'{text}' has no unit; write a {self.dimension}, e.g. '{example}'")
+        value = quantity(text, self.dimension)
+        if value < 0 or (value == 0 and not self.may_be_zero):
+            raise ValueError(f"'{text}' must be {'zero or more' if self.may_be_zero else 'positive'}")
         return value
 
-    return Annotated[
-        float, BeforeValidator(read), PlainSerializer(lambda value: spell(value, dimension), return_type=str),
-        WithJsonSchema({'type': 'string', 'pattern': r'^[0-9.eE+-]+ \S.*$', 'examples': [DIMENSIONS[dimension][1]],
-                        'description': f'a {dimension} with its unit'}),
-    ]
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate and serialise through `read` and `units.spell`."""
+        return core_schema.no_info_before_validator_function(
+            self.read, handler(source), serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: value if value is None else spell(value, self.dimension)))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the text."""
+        return {'type': 'string', 'pattern': r'^[0-9.eE+-]+ \S.*$', 'examples': [DIMENSIONS[self.dimension][1]],
+                'description': f'a {self.dimension} with its unit'}
 
 
 def _size(value: object) -> int:
@@ -51,11 +75,11 @@ def _time_of_day(text: object) -> float:
     return 3600.0 * int(hours) + 60.0 * int(minutes)
 
 
-Time = _dimension('time')
-Delay = _dimension('time', positive=False)
-Rate = _dimension('rate')
-Frequency = _dimension('frequency')
-Energy = _dimension('energy')
+Time = Annotated[float, Quantity('time')]
+Delay = Annotated[float, Quantity('time', may_be_zero=True)]
+Rate = Annotated[float, Quantity('rate')]
+Frequency = Annotated[float, Quantity('frequency')]
+Energy = Annotated[float, Quantity('energy')]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(lambda n: f'{n} B', return_type=str),
                  WithJsonSchema({'type': 'string', 'examples': ['4 KiB'], 'description': 'a size with its unit'})]
 TimeOfDay = Annotated[
@@ -113,7 +137,7 @@ class Wiring(Part):
 class Transport(Part):
     """How transfers share the network."""
 
-    quantum: Time = Field('10 ms', validate_default=True, description='what a segment may hold a link for')
+    quantum: Time = Field(0.01, description='what a segment may hold a link for')
     window: int = Field(16, ge=1, le=65_536, description='segments of one transfer in the network')
 
 
@@ -210,8 +234,8 @@ class Learning(Part):
     fraction: Share = Field(1.0, description='of the clients, drawn for each round')
     quorum: Share = Field(1.0, description='of the chosen clients; the round closes with it')
     deadline: Time = Field(description='of a round, from the launch of its updates')
-    start: Delay = Field('0 s', validate_default=True)
-    pause: Delay = Field('0 s', validate_default=True, description='between rounds')
+    start: Delay = 0.0
+    pause: Delay = Field(0.0, description='between rounds')
     model: Size
     update: Size
     samples: int = Field(ge=1, description='each client trains on in a round')
@@ -234,14 +258,14 @@ class Scenario(Part):
     seed: int = Field(1, ge=0, lt=2**63)
     replications: int = Field(1, ge=1, le=10_000)
     duration: Time
-    warm_up: Delay = Field('0 s', validate_default=True)
-    drain: Delay = Field('60 s', validate_default=True)
-    starts_at: TimeOfDay = Field('00:00', validate_default=True)
+    warm_up: Delay = 0.0
+    drain: Delay = 60.0
+    starts_at: TimeOfDay = 0.0
     wards: Mapping[Name, Ward] = Field(min_length=1)
     wards_per_floor: int = Field(4, ge=1, le=1_000)
     access_points: Mapping[Name, AccessPointKind] = Field(min_length=1)
     wiring: Wiring
-    transport: Transport = Field(default_factory=lambda: Transport.model_validate({}))
+    transport: Transport = Transport()
     devices: Mapping[Name, DeviceClass] = Field(min_length=1)
     edge: Edge
     broker: Broker

@@ -5,6 +5,8 @@ sizes, bit/s for rates; a bare number where a dimension is due is an error.
 """
 
 import math
+import re
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 import pint
@@ -19,15 +21,21 @@ DIMENSIONS = {
     'energy': ('joule', '0.8 Wh'),
     'power': ('watt', '2.7 W'),
 }
+UNIT = re.compile(r'(/ ?)?[A-Za-zµ]{1,20}( ?/ ?[A-Za-zµ]{1,20})?')  # nothing that pint would have to calculate
 
 
 class UnitError(ValueError):
     """A text that is not a quantity of the wanted dimension; the message says what to write."""
 
 
+SPELLED = {'second': 's', 'byte': 'B', 'bit / second': 'bit/s', '1 / second': '/ s', 'hertz': 'Hz', 'joule': 'J',
+           'watt': 'W'}
+
+
+
 @lru_cache(maxsize=1)
-def _registry() -> pint.UnitRegistry:
-    return pint.UnitRegistry(cache_folder=None)
+def _registry() -> 'pint.UnitRegistry[Decimal]':
+    return pint.UnitRegistry(non_int_type=Decimal, cache_folder=None)  # 20 us is 2e-05 s, not 1.9999999999999998e-05
 
 
 @lru_cache(maxsize=4096)
@@ -47,33 +55,31 @@ def quantity(text: str, dimension: str) -> float:
         If the text has no unit, another dimension, or is not a finite number.
     """
     unit, example = DIMENSIONS[dimension]
-    words = text.strip().split(' ', 1)
+    number_text, _, unit_text = text.strip().partition(' ')
     try:
-        number = float(words[0])
-    except ValueError:
-        raise UnitError(f"'{text}' is not a {dimension}; write a number, a space and a unit, e.g. '{example}'") from None
-    if not math.isfinite(number):
+        number = Decimal(number_text)
+    except InvalidOperation:
+        raise UnitError(f"'{text}' is not a {dimension}; write number, space and unit, e.g. '{example}'") from None
+    if not number.is_finite():
         raise UnitError(f"'{text}' is not finite; write a {dimension}, e.g. '{example}'")
-    if len(words) == 1:
+    if not unit_text:
         raise UnitError(f"'{text}' has no unit; write a {dimension}, e.g. '{example}'")
-    registry = _registry()
     try:
-        wanted = registry.parse_units(unit)
-        given = registry.parse_units(words[1].replace('/ ', '/').replace(' /', '/').replace('1/', '1 / ').lstrip('/'))
-        if words[1].lstrip().startswith('/'):
-            given = registry.Unit('dimensionless') / given
-        ratio = float((1 * given).to(wanted).magnitude)
+        if not UNIT.fullmatch(unit_text):
+            raise ValueError(unit_text)
+        given = _registry().parse_expression(f'1 {unit_text}')
+        value = float(number * given.to(unit).magnitude)
     except pint.DimensionalityError:
         raise UnitError(f"'{text}' is not a {dimension}; write it like '{example}'") from None
-    except (pint.UndefinedUnitError, pint.DefinitionSyntaxError, ValueError, AttributeError, TypeError):
-        raise UnitError(f"'{text}' has the unknown unit '{words[1]}'; write a {dimension}, e.g. '{example}'") from None
-    if dimension == 'size' and 'bit' in words[1] and 'byte' not in words[1]:
+    except (pint.PintError, ValueError, AttributeError, ArithmeticError):
+        raise UnitError(f"'{text}' has the unknown unit '{unit_text}'; write a {dimension}, e.g. '{example}'") from None
+    if dimension == 'size' and 'bit' in unit_text:
         raise UnitError(f"'{text}' is in bits; sizes are in bytes, e.g. '{example}'")
-    return number * ratio
+    if not math.isfinite(value):
+        raise UnitError(f"'{text}' is too large; write a {dimension}, e.g. '{example}'")
+    return value
 
 
 def spell(value: float, dimension: str) -> str:
     """Write a quantity in the code's own unit, so that reading it back gives the same float."""
-    unit = {'second': 's', 'byte': 'B', 'bit / second': 'bit/s', '1 / second': '/ s', 'hertz': 'Hz',
-            'joule': 'J', 'watt': 'W'}[DIMENSIONS[dimension][0]]
-    return f'{value!r} {unit}'
+    return f'{value!r} {SPELLED[DIMENSIONS[dimension][0]]}'

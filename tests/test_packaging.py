@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import requires
 from pathlib import Path
-from shutil import copy2, copytree
+from shutil import copy2, copytree, ignore_patterns
 
 import pytest
 from packaging.requirements import Requirement
@@ -50,16 +50,17 @@ def test_every_package_is_listed() -> None:
     assert on_disk | {'scenarios'} == set(PROJECT['tool']['setuptools']['packages'])
 
 
-def test_wheel_holds_all_code_and_all_scenarios(tmp_path: Path) -> None:
-    """A wheel built from a copy of the sources holds every module and every scenario, and nothing beside them."""
+def test_wheel_holds_all_code_and_data(tmp_path: Path) -> None:
+    """A wheel built from a copy of the sources holds each of their files except notes for readers, and nothing else."""
     source = tmp_path / 'source'
     source.mkdir()
     for name in ('pyproject.toml', 'iomtwin.py', 'LICENSE', 'README.md'):
         copy2(ROOT / name, source)
     wanted = {'iomtwin.py'}
-    for name, pattern in (('sim', '*.py'), ('analysis', '*.py'), ('scenarios', '*.yaml')):
-        copytree(ROOT / name, source / name)
-        wanted |= {path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob(pattern)}
+    for name in ('sim', 'analysis', 'scenarios'):
+        copytree(ROOT / name, source / name, ignore=ignore_patterns('__pycache__', '*.md'))
+        files = (path.relative_to(source) for path in (source / name).rglob('*') if path.is_file())
+        wanted |= {path.as_posix() for path in files}
     build = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '--no-index', '.', '-w', 'out']
     built = subprocess.run(build, cwd=source, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr

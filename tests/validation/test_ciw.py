@@ -2,7 +2,7 @@
 
 Both programs simulate the same network, 20 independent replications each (our seeds 1 to 20, Ciw's 1 to 20, which
 share nothing). The mean sojourn of each class in a replication is one value; Welch's interval of the difference of
-the two programs' means, at 99 %, must hold 0 for every class and the total.
+the two programs' means, at 99 %, must hold 0 for every class.
 
 References
 ----------
@@ -23,7 +23,8 @@ from tests import tables
 from tests.engines import Engine
 from tests.validation.intervals import SEEDS, Array, welch_interval
 
-WARM_UP_S, DURATION_S, DRAIN_S = 200.0, 3_000.0, 300.0
+# Arrivals go on until DURATION_S, so that those launched before MEASURED_TO_S end under load in both programs.
+WARM_UP_S, MEASURED_TO_S, DURATION_S = 200.0, 5_000.0, 5_200.0
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ def ours(seed: int, n_servers: tuple[int, ...], kinds: tuple[Kind, ...]) -> Mode
         ]
         b.route(stream, row, hops, priority=kind.priority)
         b.source(stream, row, POISSON, 1.0 / kind.rate)
-    return b.build(duration_s=DURATION_S, warm_up_s=WARM_UP_S, drain_s=DRAIN_S)
+    return b.build(duration_s=DURATION_S, warm_up_s=WARM_UP_S)
 
 
 def our_sojourns(engine: Engine, seed: int, n_servers: tuple[int, ...], kinds: tuple[Kind, ...]) -> list[float]:
     """Return the mean sojourn of each kind in one replication."""
     table = tables.jobs(engine(ours(seed, n_servers, kinds)))
-    measured = table['launched_s'] >= WARM_UP_S
+    measured = (table['launched_s'] >= WARM_UP_S) & (table['launched_s'] < MEASURED_TO_S)
     sojourn = table['finished_s'] - table['launched_s']
     return [float(sojourn[measured & (table['stream'] == i)].mean()) for i in range(len(kinds))]
 
@@ -91,13 +92,10 @@ def theirs(n_servers: tuple[int, ...], kinds: tuple[Kind, ...]) -> ciw.network.N
 
 
 def their_sojourns(seed: int, n_servers: tuple[int, ...], kinds: tuple[Kind, ...]) -> list[float]:
-    """Return the mean sojourn of each kind in one replication of Ciw; those still under way at the end do not count.
-
-    Ciw's arrivals go on through the drain; only those of the measured time are counted.
-    """
+    """Return the mean sojourn of each kind in one replication of Ciw, from its records, one for each node."""
     ciw.seed(seed)
     simulation = ciw.Simulation(theirs(n_servers, kinds))
-    simulation.simulate_until_max_time(DURATION_S + DRAIN_S)
+    simulation.simulate_until_max_time(DURATION_S)
     first: dict[int, tuple[str, float]] = {}
     last: dict[int, float] = {}
     for record in simulation.get_all_records():
@@ -108,7 +106,7 @@ def their_sojourns(seed: int, n_servers: tuple[int, ...], kinds: tuple[Kind, ...
     values: list[list[float]] = [[] for _ in kinds]
     for customer, end_s in last.items():
         name, begin_s = first[customer]
-        if WARM_UP_S <= begin_s < DURATION_S:
+        if WARM_UP_S <= begin_s < MEASURED_TO_S:
             values[int(name.split()[1])].append(end_s - begin_s)
     return [float(np.mean(found)) for found in values]
 

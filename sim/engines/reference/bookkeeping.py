@@ -92,8 +92,7 @@ class Bookkeeper:
 
     def note_waiting(self, row: int, n: int) -> None:
         """Note how many wait now."""
-        if n > self._waiting_max[row]:
-            self._waiting_max[row] = n
+        self._waiting_max[row] = max(self._waiting_max[row], n)
 
     def finish(self, job: Job, outcome: int, now: float) -> None:
         """Count the outcome of a job."""

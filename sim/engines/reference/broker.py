@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 class Delivery:
     """A message that a consumer holds and has not acknowledged."""
 
-    __slots__ = ('arrived_s', 'attempt', 'job', 'number', 'position')
+    __slots__ = ('arrived_s', 'job', 'number', 'position')
 
     def __init__(self, job: Job, position: int, number: int, arrived_s: float) -> None:
         self.job = job
         self.position = position  # of the queue's hop in the route
         self.number = number  # order in the queue, kept when it returns
         self.arrived_s = arrived_s
-        self.attempt = job.attempt
 
 
 class Consumer:
@@ -111,8 +110,7 @@ class BrokerQueue:
         self._count_waiting()
         heappush(self._ready, (delivery.number, delivery))
         recording = self.engine.record.recording
-        if len(self._ready) > recording.queue_waiting_max[self.row]:
-            recording.queue_waiting_max[self.row] = len(self._ready)
+        recording.queue_waiting_max[self.row] = max(recording.queue_waiting_max[self.row], len(self._ready))
 
     def _count_waiting(self) -> None:
         now = self.env._now
@@ -144,18 +142,18 @@ class BrokerQueue:
         consumer.unacknowledged += 1
         consumer.held[job] = delivery
         job.consumer = consumer.station
-        delivery.attempt = job.attempt
         self.engine.record.recording.queue_delivered[self.row] += 1
         n_bytes = job.route.hops[delivery.position].n_bytes
         delay_s = self._deliver_s + n_bytes * self._deliver_s_per_byte
         key = event_key(DELIVER, job.key, delivery.position, 0, job.attempt)
-        self.env.at(self.env._now + delay_s, key, self._arrived, (delivery, consumer.incarnation, self.env._now))
+        under_way = (delivery, consumer, consumer.incarnation, self.env._now)
+        self.env.at(self.env._now + delay_s, key, self._arrived, under_way)
 
     def _arrived(self, event: Occurrence) -> None:
-        delivery, incarnation, started_s = event._value
-        job = delivery.job
-        if self._by_station[job.consumer].incarnation != incarnation or delivery.attempt != job.attempt:
+        delivery, consumer, incarnation, started_s = event._value
+        if consumer.incarnation != incarnation:
             return
+        job = delivery.job
         self.engine.record.trace_wait(job, job.route.hops[delivery.position].row, -1 - self.row, delivery.arrived_s,
                                       started_s, self.env._now)
         self.engine.enter(job, delivery.position + 1)

@@ -26,4 +26,5 @@ class KeyedEnvironment(simpy.Environment):
 
     def at(self, time: float, key: int, act: Callable[[Occurrence], None], subject: Any) -> None:
         """Let `act` be called with an event of value `subject` at `time`."""
-        heappush(self._queue, (time, key, next(self._eid), Occurrence(self, act, subject)))
+        entry: Any = (time, key, next(self._eid), Occurrence(self, act, subject))
+        heappush(self._queue, entry)

@@ -22,14 +22,30 @@ from sim.engines.reference.transfers import Transfer
 from sim.engines.reference.world import SimWorld
 from sim.laws import ARRIVE, CHANGE, event_key, name_key
 from sim.model import (
-    CHECKS_KEY, CONSUMER, DELAY, DELIVERED, ENDS_VISIT, EXPIRED, FIRST_SLOT, LINK, LOST, MARKED, OWN_CPU,
-    PREEMPTIVE, QUEUE, REJECTED, SAME_VISIT, SERVE, UNFINISHED, Model,
+    CHECKS_KEY,
+    CONSUMER,
+    DELAY,
+    DELIVERED,
+    ENDS_VISIT,
+    EXPIRED,
+    FIRST_SLOT,
+    LINK,
+    LOST,
+    MARKED,
+    OWN_CPU,
+    PREEMPTIVE,
+    QUEUE,
+    REJECTED,
+    SAME_VISIT,
+    SERVE,
+    UNFINISHED,
+    Model,
 )
 from sim.sources import Arrivals
 
 if TYPE_CHECKING:
-    from sim.controllers import Controller
     from sim.recording import Recording, Trace
+    from sim.worlds import Controller
 
 Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
 EVENTS_PER_PROGRESS = 8_192
@@ -51,7 +67,8 @@ class Engine:
         self.run_key = name_key('run', model.seed)
         rows = model.stations
         self.stations = [
-            Station(self, rows.server_speed[first:first + n].tolist(), row=row, discipline=discipline, law_offset=offset)
+            Station(self, rows.server_speed[first:first + n].tolist(), row=row, discipline=discipline,
+                    law_offset=offset)
             for row, (first, n, discipline, offset) in enumerate(zip(
                 rows.server_first.tolist(), rows.n_servers.tolist(), rows.discipline.tolist(),
                 rows.law_offset.tolist(), strict=True))
@@ -201,7 +218,8 @@ class Engine:
             return self._cpu(job.entity)
         if reference == CONSUMER:
             return self.stations[job.consumer]
-        return self.stations[self._slots[job.attachment][FIRST_SLOT - reference]]
+        row: int = self._slots[job.attachment][FIRST_SLOT - reference]
+        return self.stations[row]
 
     def _cpu(self, entity: int) -> Station:
         cpu = self._cpus.get(entity)
@@ -311,7 +329,7 @@ class Engine:
         station.set_up(bool(value))
         if row in self._consumers:
             if not value:
-                station.take_all()
+                station.forget_deliveries()
             for queue in self.queues:
                 queue.consumer_up(row, bool(value))
 

@@ -8,10 +8,10 @@ a preemptive station puts work in service back to its place for work of a more u
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sim.laws import SERVICE_END, event_key
-from sim.model import FIFO, PREEMPTIVE
+from sim.model import CONSUMER, FIFO, PREEMPTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,16 +19,21 @@ if TYPE_CHECKING:
     from sim.engines.reference.clock import Occurrence
     from sim.engines.reference.engine import Engine
     from sim.engines.reference.routes import HopRow, Job
+    from sim.engines.reference.transfers import Transfer
 
 
 class Work:
     """What a job (or one segment of it) asks of a station."""
 
     __slots__ = ('amount', 'arrived_s', 'epoch', 'first_started_s', 'hop', 'job', 'lost', 'order', 'position',
-                 'remaining', 'segment', 'sent_bits', 'server', 'started_s', 'transfer')
+                 'remaining', 'segment', 'server', 'started_s', 'transfer')
+
+    arrived_s: float
+    order: tuple[int, int]  # priority class, arrival at the station
+    started_s: float  # of the present slice of service
 
     def __init__(self, job: Job, position: int, hop: HopRow, amount: float, segment: int = 0,
-                 transfer: Any = None) -> None:
+                 transfer: Transfer | None = None) -> None:
         self.job = job
         self.position = position
         self.hop = hop
@@ -50,7 +55,7 @@ class Station:
         self.env = engine.env
         self.row = row  # -1: an entity's own CPU
         self.speeds = list(speeds)
-        self.n_servers = len(self.speeds)
+        self.n_servers = self._n_servers_first = len(self.speeds)
         self.discipline = discipline
         self.law_offset = law_offset
         self.up = True
@@ -91,25 +96,25 @@ class Station:
         return interrupted
 
     def set_servers(self, n: int) -> None:
-        """Change the number of servers; one that is busy and to go finishes first."""
+        """Change the number of servers; one that is busy and to go finishes first.
+
+        Servers beyond the first number repeat the speeds of the first ones.
+        """
         self._idle = [(since, server) for since, server in self._idle if server < n]
         for server in range(self.n_servers, n):
             if server not in self._serving:
                 self._idle.append((self.env._now, server))
             if server >= len(self.speeds):
-                self.speeds.append(self.speeds[server % self.n_servers])
+                self.speeds.append(self.speeds[server % self._n_servers_first])
         heapify(self._idle)
         self.n_servers = n
         self._dispatch()
 
-    def take_all(self) -> list[Work]:
-        """Give up all work, waiting and in service: its consumer has died."""
-        for work in list(self._serving.values()):
-            self._suspend(work)
+    def forget_deliveries(self) -> None:
+        """Give up the work that a broker brought: this consumer is down, and the broker will deliver it again."""
         self._count_waiting()
-        taken = [work for _, _, work in sorted(self._waiting, key=lambda entry: entry[:2])]
-        self._waiting.clear()
-        return taken
+        self._waiting = [entry for entry in self._waiting if entry[2].hop.station != CONSUMER]
+        heapify(self._waiting)
 
     @property
     def n_waiting(self) -> int:

@@ -93,9 +93,11 @@ class SimInbox:
         self._waiting = None
         if not self._rows:
             return NOTHING
-        columns = list(zip(*self._rows, strict=True))
+        job, entity, outcome, launched_s, finished_s, mark_s = zip(*self._rows, strict=True)
         self._rows = []
-        return Outcomes(*(np.array(c, np.int64) for c in columns[:3]), *(np.array(c, np.float64) for c in columns[3:]))
+        return Outcomes(np.array(job, np.int64), np.array(entity, np.int64), np.array(outcome, np.int64),
+                        np.array(launched_s, np.float64), np.array(finished_s, np.float64),
+                        np.array(mark_s, np.float64))
 
     def _satisfy(self) -> None:
         if self._waiting is not None and len(self._rows) >= self._waiting[2]:

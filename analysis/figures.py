@@ -1,0 +1,309 @@
+"""The figures of a report, as pure functions: tables in, a matplotlib Figure out.
+
+They show latency as an empirical distribution for each flow, where a flow's mean latency goes, what each class of
+devices draws and how much of that is cryptography, and the rounds of learning. They leave out single jobs, single
+devices and anything that changes over time but the rounds. Cryptography is vermilion and everything else blue in
+every figure (Okabe and Ito's palette, told apart by the colour-blind); no figure relies on colour alone.
+
+Nothing here touches pyplot. The same data give the same SVG, byte for byte.
+"""
+
+import io
+import math
+import re
+from collections.abc import Mapping
+from html import escape
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.axis import XAxis
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from numpy.typing import NDArray
+
+INK, GRID, PAPER = '#1b2127', '#cfd4d9', '#fdfdfd'  # to_svg turns them into the page's own colours
+BLUE, VERMILION = '#0072b2', '#d55e00'
+PALE_BLUE, PALE_VERMILION = '#9ccbe8', '#f7c6a3'
+CYCLE = (BLUE, VERMILION, '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#7f7f7f')  # Okabe and Ito 2008, less yellow
+DASHES = ('-', '--', '-.', ':')
+MARKERS_MAX = 60  # points of a line that still get a marker each
+POINTS_MAX = 2_000  # of one curve
+NAME_CHARS_MAX = 30
+LATENCY_MIN_S = 1e-9  # a logarithmic axis has no zero
+CRYPTO = ('aead.', 'kem.', 'sig.')
+STYLE = {
+    'axes.axisbelow': True, 'axes.edgecolor': INK, 'axes.grid': True, 'axes.labelcolor': INK, 'axes.spines.right': False,
+    'axes.spines.top': False, 'axes.titlelocation': 'left', 'axes.titlesize': 10, 'axes.titleweight': 'bold',
+    'figure.facecolor': 'none', 'axes.facecolor': 'none', 'font.size': 9.5, 'grid.color': GRID, 'grid.linewidth': 0.6,
+    'legend.frameon': False, 'svg.fonttype': 'none', 'text.color': INK, 'text.parse_math': False,
+    'xtick.color': INK, 'ytick.color': INK, 'ytick.left': False,
+}
+
+SECONDS = ((2 * 86_400, 86_400, 'd'), (7_200, 3_600, 'h'), (600, 60, 'min'), (1, 1, 's'), (1e-3, 1e-3, 'ms'),
+           (1e-6, 1e-6, 'µs'), (0, 1e-9, 'ns'))  # from, divisor, unit
+PREFIXES = ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k'), (1, ''), (1e-3, 'm'), (1e-6, 'µ'), (0, 'n'))
+
+
+def spell(value: float | None, unit: str) -> str:
+    """Write a value with three digits and the prefix that suits it; a dash when there is none.
+
+    Parameters
+    ----------
+    unit
+        ``'1'`` for a share, written in per cent; ``'s'``, ``'B'``, ``'J'``, ``'W'`` take prefixes; others do not.
+    """
+    if value is None or math.isnan(value):
+        return '–'
+    if math.isinf(value):
+        return '∞' if value > 0 else '-∞'
+    if unit == '1':
+        return '< 0.001 %' if 0 < value < 1e-5 else f'{_three_digits(100 * value)} %'
+    size = abs(value)
+    if unit == 's' and size > 0:
+        divisor, name = next((divisor, name) for least, divisor, name in SECONDS if size >= least)
+        return f'{_three_digits(value / divisor)} {name}'
+    if unit in ('B', 'J', 'W') and size > 0:
+        factor, prefix = next((factor or 1e-9, prefix) for factor, prefix in PREFIXES if size >= factor)
+        return f'{_three_digits(value / factor)} {prefix}{unit}'
+    return f'{_three_digits(value)} {unit}'
+
+
+def _three_digits(value: float) -> str:
+    return f'{value:,.0f}' if abs(value) >= 100 else f'{value:.3g}'
+
+
+def ecdf(values: NDArray[np.float64], points_max: int = POINTS_MAX) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return an empirical distribution function as a step curve from share 0 to 1.
+
+    Points are left out evenly in share when there are more than `points_max`; those kept are exact, and the smallest
+    and the largest value are always kept.
+    """
+    ordered = np.sort(values)
+    n = ordered.size
+    kept = np.unique(np.round(np.linspace(0, n - 1, min(n, points_max - 1))).astype(np.int64))
+    return np.concatenate((ordered[:1], ordered[kept])), np.concatenate(([0.0], (kept + 1) / n))
+
+
+def completed_latencies(jobs: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return the latencies of the counted jobs that were completed, in s, by flow; flows without any are absent."""
+    if jobs.is_empty():
+        return {}
+    done = _completed(jobs)
+    return {flow: done.filter(pl.col('flow') == flow)['latency_s'].to_numpy()
+            for flow in done['flow'].unique(maintain_order=True).to_list()}
+
+
+def _completed(jobs: pl.DataFrame) -> pl.DataFrame:
+    return jobs.filter(pl.col('is_counted') & pl.col('outcome').is_in(['delivered', 'expired'])
+                       & pl.col('latency_s').is_finite())
+
+
+def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
+    """Return where the mean latency of each flow goes, one row a flow, place and stage.
+
+    Hops of a transfer overlap, so each hop is given the time from the end of the hop that ended before it to its own
+    end: these add up to the latency. Of that, service is what the hop was served for at most, and waiting the rest:
+    queues, connection events and propagation.
+
+    Returns
+    -------
+    DataFrame
+        ``flow``, ``place``, ``stage``, ``service_s`` and ``waiting_s`` as means over completed jobs, ``n`` jobs; in
+        the order of the way.
+    """
+    if jobs.is_empty() or stages.is_empty():
+        return pl.DataFrame()
+    done = _completed(jobs).select('job', 'flow', 'launched_s')
+    hops = stages.join(done, on='job').filter(pl.col('finished_s').is_finite()).sort('job', 'finished_s', 'hop')
+    before_s = pl.col('finished_s').shift(1).over('job').fill_null(pl.col('launched_s'))
+    hops = hops.with_columns(elapsed_s=(pl.col('finished_s') - before_s).clip(lower_bound=0.0),
+                             position=pl.int_range(pl.len()).over('job'))
+    served_s = pl.when(pl.col('stage') == 'net.wait').then(0.0).otherwise(pl.col('service_s'))
+    hops = hops.with_columns(service_s=pl.min_horizontal(served_s, 'elapsed_s'))
+    sums = hops.group_by('flow', 'place', 'stage').agg(
+        pl.col('service_s').sum(), pl.col('elapsed_s').sum(), pl.col('position').min())
+    counts = done.group_by('flow').agg(pl.len().alias('n'), pl.col('job').min().alias('first'))
+    return (sums.join(counts, on='flow').sort('first', 'position', 'place', 'stage')
+            .select('flow', 'place', 'stage', pl.col('service_s') / pl.col('n'),
+                    waiting_s=(pl.col('elapsed_s') - pl.col('service_s')) / pl.col('n'), n='n'))
+
+
+def latency_figure(latencies: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Show the latency of each flow as an empirical distribution function.
+
+    Parameters
+    ----------
+    latencies
+        s, by flow; at least one flow, none of them empty.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 3.9), layout='constrained')
+        axes = figure.subplots()
+        draw_latencies(axes, latencies)
+        axes.legend(loc='upper left', bbox_to_anchor=(1.0, 1.0))
+        return figure
+
+
+def draw_latencies(axes: Axes, latencies: Mapping[str, NDArray[np.float64]]) -> None:
+    """Draw `latency_figure` into given axes, without the legend."""
+    for i, (flow, values) in enumerate(latencies.items()):
+        x, y = ecdf(np.maximum(values, LATENCY_MIN_S))
+        axes.plot(x, y, drawstyle='steps-post', color=CYCLE[i % len(CYCLE)], linestyle=DASHES[i % len(DASHES)],
+                  linewidth=1.8, label=f'{_short(flow)} (n = {values.size:,})')
+    axes.set_xscale('log')
+    _spell_ticks(axes.xaxis, 's')
+    axes.set_ylim(0.0, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel('latency (logarithmic)')
+    axes.set_ylabel('jobs completed within it')
+
+
+def stage_figure(times: pl.DataFrame) -> Figure:
+    """Show the mean seconds of each stage, waiting and service, one panel a flow.
+
+    Parameters
+    ----------
+    times
+        As `stage_times` returns it; at least one row.
+    """
+    flows = times['flow'].unique(maintain_order=True).to_list()
+    tables = [times.filter(pl.col('flow') == flow) for flow in flows]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 0.5 + sum(0.75 + 0.24 * table.height for table in tables)), layout='constrained')
+        panels = figure.subplots(len(tables), 1, squeeze=False,
+                                 gridspec_kw={'height_ratios': [2.0 + table.height for table in tables]})
+        for axes, flow, table in zip(panels[:, 0], flows, tables, strict=True):
+            _draw_stages(axes, flow, table)
+        named = {'other stages, service': BLUE, 'waiting': PALE_BLUE, 'cryptography, service': VERMILION,
+                 'its waiting': PALE_VERMILION}
+        figure.legend(handles=[Patch(color=color, label=label) for label, color in named.items()],
+                      loc='outside upper left', ncols=4)
+        return figure
+
+
+def _draw_stages(axes: Axes, flow: str, table: pl.DataFrame) -> None:
+    service_s, waiting_s = table['service_s'].to_numpy(), table['waiting_s'].to_numpy()
+    is_crypto = [stage.startswith(CRYPTO) for stage in table['stage']]
+    rows = np.arange(table.height)
+    axes.barh(rows, service_s, 0.66, color=[VERMILION if crypto else BLUE for crypto in is_crypto])
+    axes.barh(rows, waiting_s, 0.66, left=service_s, color=[PALE_VERMILION if crypto else PALE_BLUE
+                                                            for crypto in is_crypto])
+    for row, total_s in enumerate((service_s + waiting_s).tolist()):
+        axes.annotate(spell(total_s, 's'), (total_s, row), xytext=(4, 0), textcoords='offset points', va='center')
+    axes.set_yticks(rows, [_short(f'{place}: {stage}') for place, stage in table.select('place', 'stage').iter_rows()])
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis='y')
+    axes.set_xlim(0.0, 1.12 * max(float((service_s + waiting_s).max()), LATENCY_MIN_S))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: '0' if value == 0 else spell(value, 's')))
+    axes.set_title(f'{_short(flow)}: mean {spell(float((service_s + waiting_s).sum()), "s")} (n = {table["n"][0]:,})')
+
+
+def power_figure(classes: pl.DataFrame) -> Figure:
+    """Show the mean power of a device of each class, and the part of it that cryptography takes.
+
+    Parameters
+    ----------
+    classes
+        ``class``, ``power_w`` and ``crypto_share``; at least one row with a positive power.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 1.3 + 0.34 * classes.height), layout='constrained')
+        axes = figure.subplots()
+        draw_powers(axes, classes)
+        figure.legend(*axes.get_legend_handles_labels(), loc='outside upper left', ncols=2)
+        return figure
+
+
+def draw_powers(axes: Axes, classes: pl.DataFrame) -> None:
+    """Draw `power_figure` into given axes, without the legend.
+
+    The axis is logarithmic, because a patch and a monitor are a thousand times apart; a logarithmic bar has no honest
+    length, so these are points.
+    """
+    power_w = classes['power_w'].fill_null(math.nan).to_numpy()
+    share = classes['crypto_share'].fill_null(0.0).fill_nan(0.0).to_numpy()
+    crypto_w = np.where(power_w * share > 0, power_w * share, math.nan)
+    power_w = np.where(power_w > 0, power_w, math.nan)
+    rows = np.arange(classes.height)
+    axes.hlines(rows, crypto_w, power_w, color=GRID, linewidth=2.5, zorder=1)
+    axes.scatter(power_w, rows, s=55, color=BLUE, label='all', zorder=2)
+    axes.scatter(crypto_w, rows, s=45, color=VERMILION, marker='D', label='cryptography', zorder=2)
+    for row, value in enumerate(share.tolist()):
+        axes.annotate(spell(value, '1'), (1.0, row), xycoords=('axes fraction', 'data'), xytext=(8, 0),
+                      textcoords='offset points', va='center', color=VERMILION, fontweight='bold', annotation_clip=False)
+    axes.set_xscale('log')
+    axes.set_xlim(np.nanmin([power_w, crypto_w]) / 2, np.nanmax(power_w) * 2)
+    _spell_ticks(axes.xaxis, 'W')
+    axes.set_yticks(rows, [_short(name) for name in classes['class']])
+    axes.set_ylim(classes.height - 0.5, -0.5)
+    axes.grid(visible=False, axis='y')
+    axes.set_xlabel('mean power of a device (logarithmic); right: share of cryptography')
+
+
+def rounds_figure(rounds: pl.DataFrame) -> Figure:
+    """Show how long each round of learning took, and how many clients took part.
+
+    Parameters
+    ----------
+    rounds
+        The table of a run folder; at least one row. NaN is a round that never came to it, and a gap.
+    """
+    if rounds.height > POINTS_MAX:
+        rounds = rounds[np.unique(np.round(np.linspace(0, rounds.height - 1, POINTS_MAX)).astype(np.int64)).tolist()]
+    marked = rounds.height <= MARKERS_MAX
+    number = rounds['round'].to_numpy() + 1
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 3.0), layout='constrained')
+        times, clients = figure.subplots(1, 2)
+        for i, (column, label) in enumerate((('round_time_s', 'new global model'),
+                                             ('distribution_time_s', 'model reached its last client'))):
+            times.plot(number, rounds[column].fill_null(math.nan).to_numpy(), DASHES[i], color=CYCLE[i], label=label,
+                       marker='oD'[i] if marked else '')
+        times.set_ylim(bottom=0.0)
+        times.set_ylabel('seconds since the start of the round')
+        for i, (column, label) in enumerate((('n_selected', 'selected'), ('n_in_time', 'in time'))):
+            clients.plot(number, rounds[column].to_numpy(), DASHES[i], color=CYCLE[i], label=label,
+                         marker='oD'[i] if marked else '')
+        clients.set_ylim(0.0, 1.15 * max(1, int(rounds['n_selected'].to_numpy().max())))
+        clients.set_ylabel('clients')
+        for axes in (times, clients):
+            axes.set_xlabel('round')
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+            axes.legend(loc='lower left', bbox_to_anchor=(0.0, 1.0), ncols=2)
+        return figure
+
+
+def to_svg(figure: Figure, name: str, label: str) -> str:
+    """Write a figure as an ``<svg>`` element to stand in a page.
+
+    Parameters
+    ----------
+    name
+        Unique in the page: it begins every id of the figure.
+    label
+        Read out in place of the picture.
+    """
+    text = io.StringIO()
+    with mpl.rc_context({**STYLE, 'svg.hashsalt': name}):
+        figure.savefig(text, format='svg', metadata={'Date': None}, transparent=True)
+    svg = text.getvalue()[text.getvalue().index('<svg'):]
+    svg = re.sub(r'<metadata>.*?</metadata>|\s+xmlns(:\w+)?="[^"]*"', '', svg, flags=re.DOTALL)
+    svg = svg.replace('xlink:href="#', f'href="#{name}-').replace('url(#', f'url(#{name}-')
+    svg = svg.replace(' id="', f' id="{name}-')
+    for color, variable in ((INK, 'ink'), (GRID, 'grid'), (PAPER, 'paper')):
+        svg = svg.replace(color, f'var(--{variable})')
+    return svg.replace('<svg', f'<svg role="img" aria-label="{escape(label)}"', 1)
+
+
+def _spell_ticks(axis: XAxis, unit: str) -> None:
+    axis.set_major_locator(LogLocator(numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: spell(value, unit)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_CHARS_MAX else f'{name[:NAME_CHARS_MAX - 1]}…'

@@ -1,0 +1,207 @@
+"""One run as one HTML page that needs nothing beside itself: tables, figures, methods, and how to do it again.
+
+The page shows a single run. It leaves out comparisons and intervals over replications, single jobs and devices. Every
+number stands in the page with all its digits (hover over it); what is shown is rounded to three.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from pydantic import TypeAdapter
+from ruamel.yaml import YAML
+
+from analysis import figures
+from sim.records import Run, read_run
+from sim.scenario import Delay, Size
+
+TEMPLATES = Path(__file__).resolve().parent / 'templates'
+OUTCOMES = ('delivered', 'expired', 'dropped', 'rejected', 'lost', 'unfinished')
+STATIONS_SHOWN = 10
+QUEUES_SHOWN = 20
+ROUNDS_SHOWN = 20
+BEYOND_MIN = 20  # jobs above a percentile, below which the page warns
+
+Row = dict[str, Any]  # a row of summary.json, or of a table on the page
+Tree = Mapping[str, Any]  # the scenario as it stands in its file
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into a run folder.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run folder.
+    """
+    page = Path(folder) / 'report.html'
+    page.write_text(render(read_run(folder)), 'utf-8')
+    return page
+
+
+def render(run: Run) -> str:
+    """Return the page of a run."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+    environment.filters['exact'] = exact
+    scenario: Tree = YAML(typ='safe', pure=True).load(run.scenario_text)
+    flows, classes, rounds = flow_rows(run.summary), class_table(run.summary, scenario), run.table('rounds')
+    stations = run.table('stations')
+    return environment.get_template('report.html').render(
+        manifest=run.manifest, scenario=scenario, summary=run.summary, scenario_text=run.scenario_text,
+        invalid_because=_reasons(run.manifest), asked=asked(scenario), tiles=tiles(flows, classes, run.summary),
+        flows=flows, outcomes=OUTCOMES, classes=classes.to_dicts(), busiest=busiest(stations), queues=queues(stations),
+        rounds=rounds.head(ROUNDS_SHOWN).to_dicts(), n_rounds=rounds.height,
+        round_metrics=[row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
+        figures=_figures(run, classes, rounds), observed_s=observed_s(scenario), warm_up_s=seconds(scenario['warm_up']),
+    )
+
+
+def exact(value: float | None, unit: str) -> Markup:
+    """Return a value to read, with the same value in full beside it for machines and for the curious."""
+    shown = figures.spell(value, unit)
+    if value is None or not math.isfinite(value):
+        return Markup('{}').format(shown)
+    return Markup('<data value="{0!r}" title="{0!r} {1}">{2}</data>').format(value, unit, shown)
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a time in a scenario."""
+    value: float = TypeAdapter(Delay).validate_python(text)
+    return value
+
+
+def observed_s(scenario: Tree) -> float:
+    """Return how long the integrals of the tables ran: from the end of the warm-up to the end of the run."""
+    return seconds(scenario['duration']) - seconds(scenario['warm_up'])
+
+
+def asked(scenario: Tree) -> list[tuple[str, str]]:
+    """Return what the run was to show, in words."""
+    crypto, learning = scenario['crypto'], scenario['learning']
+    wards = ', '.join(f'{ward["count"]} × {kind} ({ward["beds"]} beds)' for kind, ward in scenario['wards'].items())
+    nodes = ', '.join(f'{name} ({node["profile"]}, {node["cores"]} cores)'
+                      for name, node in scenario['edge']['nodes'].items())
+    workers = ('one worker' if crypto['placement'] == 'sequential' else f'{crypto["replicas"]} replicas')
+    lines = [
+        ('Time', f'{_time(scenario["duration"])} from {scenario["starts_at"]}, the first {_time(scenario["warm_up"])} '
+                 f'of it warm-up; then up to {_time(scenario["drain"])} for what is under way'),
+        ('Hospital', f'{wards}; edge nodes: {nodes}'),
+        ('Cryptography', f'{crypto["kem"]}, {crypto["aead"]}, {crypto["signature"]}; keys of learning: '
+                         f'{crypto["learning_keys"]}; updates {"" if crypto["sign_updates"] else "not "}signed'),
+        ('Placement', f'{crypto["placement"]}, {workers}, prefetch {crypto["prefetch"]}'),
+    ]
+    if learning is None:
+        lines.append(('Learning', 'none'))
+    else:
+        model, update = (figures.spell(TypeAdapter(Size).validate_python(learning[key]), 'B')
+                         for key in ('model', 'update'))
+        lines.append(('Learning', f'{learning["rounds"]} rounds on {", ".join(learning["clients"])}: '
+                                  f'{figures.spell(learning["fraction"], "1")} of the clients, quorum '
+                                  f'{figures.spell(learning["quorum"], "1")}, deadline {_time(learning["deadline"])}, '
+                                  f'model {model}, update {update}'))
+    outages = [f'{outage["target"]} from {_time(outage["begin"])} to {_time(outage["end"])}'
+               for outage in scenario['outages']]
+    return [*lines, ('Outages', '; '.join(outages) or 'none')]
+
+
+def flow_rows(summary: list[Row]) -> list[Row]:
+    """Return one row a flow: counts, latency, misses, bytes, shares."""
+    rows: dict[str, Row] = {}
+    for line in summary:
+        if line['flow'] is not None:
+            rows.setdefault(line['flow'], {'flow': line['flow']})[line['metric']] = line
+    return [row | {'is_thin': {q: _is_thin(row, q) for q in ('p95', 'p99')}} for row in rows.values()]
+
+
+def _is_thin(row: Row, percentile: str) -> bool:
+    share_above = 1.0 - int(percentile[1:]) / 100
+    return 0 < row['latency']['n'] and row['latency']['n'] * share_above < BEYOND_MIN - 1e-9
+
+
+def class_table(summary: list[Row], scenario: Tree) -> pl.DataFrame:
+    """Return one row a class of devices: number, energy, power, share of cryptography and battery."""
+    metrics = {(line['metric'], line['class']): line['mean'] for line in summary if line['class'] is not None}
+    rows = [{
+        'class': line['class'], 'n': line['n'], 'energy_j': line['mean'],
+        'power_w': None if line['mean'] is None else line['mean'] / observed_s(scenario),
+        'crypto_share': metrics.get(('crypto_energy_share', line['class'])),
+        'battery_days': metrics.get(('battery_days', line['class'])),
+        'battery_days_without_crypto': metrics.get(('battery_days_without_crypto', line['class'])),
+    } for line in summary if line['metric'] == 'energy']
+    floats = ('energy_j', 'power_w', 'crypto_share', 'battery_days', 'battery_days_without_crypto')
+    return pl.DataFrame(rows, schema={'class': pl.String, 'n': pl.Int64, **dict.fromkeys(floats, pl.Float64)})
+
+
+def tiles(flows: list[Row], classes: pl.DataFrame, summary: list[Row]) -> list[tuple[str, str, str]]:
+    """Return the few numbers that answer the question first: what it is, the number, what to know with it."""
+    shown = []
+    timed = [row['deadline_miss_ratio'] for row in flows if 'deadline_miss_ratio' in row]
+    if timed:
+        n = sum(row['n'] for row in timed)
+        missed = round(sum(row['n'] * row['mean'] for row in timed))
+        shown.append(('deadlines missed', f'{missed:,}', f'of {n:,} jobs that have one'))
+    alarm = next((row for row in flows if row['flow'] == 'alarm' and row['latency']['p99'] is not None), None)
+    if alarm:
+        shown.append(('alarm latency, p99', figures.spell(alarm['latency']['p99'], 's'),
+                      f'median {figures.spell(alarm["latency"]["p50"], "s")}; cryptography is '
+                      f'{figures.spell(alarm["crypto_latency_share"]["mean"], "1")} of the mean'))
+    priced = classes.filter(pl.col('crypto_share') > 0).sort('crypto_share', descending=True, maintain_order=True)
+    if priced.height:
+        shown.append(('energy for cryptography', figures.spell(priced['crypto_share'][0], '1'),
+                      f'of a device of class {priced["class"][0]}, the class that pays most'))
+    whole = next((line for line in summary if line['metric'] == 'round_time'), None)
+    if whole:
+        shown.append(('a new global model', figures.spell(whole['mean'], 's'), f'mean of {whole["n"]:,} rounds'))
+    return shown
+
+
+def busiest(stations: pl.DataFrame) -> list[Row]:
+    """Return the stations with the highest utilisation, those never used left out."""
+    if stations.is_empty():
+        return []
+    used = stations.filter((pl.col('kind') != 'queue') & pl.col('utilisation').is_finite() & (pl.col('served') > 0))
+    return used.sort('utilisation', descending=True, maintain_order=True).head(STATIONS_SHOWN).to_dicts()
+
+
+def queues(stations: pl.DataFrame) -> list[Row]:
+    """Return the broker's queues, the longest on average first."""
+    if stations.is_empty():
+        return []
+    rows = stations.filter(pl.col('kind') == 'queue').sort('waiting_mean', descending=True, maintain_order=True)
+    return rows.head(QUEUES_SHOWN).to_dicts()
+
+
+def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str, Markup]:
+    """Return the figures that this run has data for, by name."""
+    jobs, drawn = run.table('jobs'), dict[str, tuple[Figure, str]]()
+    latencies = figures.completed_latencies(jobs)
+    if latencies:
+        drawn['latency'] = figures.latency_figure(latencies), 'Empirical distribution of latency for each flow'
+    times = figures.stage_times(jobs, run.table('stages'))
+    if not times.is_empty():
+        drawn['stages'] = figures.stage_figure(times), 'Mean seconds of each stage for each flow, waiting and service'
+    if classes.filter(pl.col('power_w') > 0).height:
+        drawn['power'] = figures.power_figure(classes), 'Mean power of each class of devices, in all and by cryptography'
+    if rounds.height:
+        drawn['rounds'] = figures.rounds_figure(rounds), 'Duration of each round of learning, and its clients'
+    return {name: Markup(figures.to_svg(figure, name, label)) for name, (figure, label) in drawn.items()}  # noqa: S704
+
+
+def _reasons(manifest: Tree) -> str:
+    found = manifest.get('invalid_because') or 'the manifest does not say why'
+    return found if isinstance(found, str) else '; '.join(map(str, found))
+
+
+def _time(text: str) -> str:
+    return figures.spell(seconds(text), 's')

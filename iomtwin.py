@@ -1,0 +1,213 @@
+"""The command line: a thin door to sim and analysis, which it imports inside its commands.
+
+Errors that iomtwin raises on purpose are one line and an exit code: 2 for bad input, 1 for a failed run.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sim.errors import IomtwinError
+
+if TYPE_CHECKING:
+    from sim.records import Run
+    from sim.replicating import Plan
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+                  help="A twin of a hospital's Internet of Medical Things under post-quantum cryptography.")
+console = Console()
+
+ScenarioName = Annotated[str, typer.Argument(metavar='SCENARIO', help='A .yaml file, or the name of a shipped one.')]
+Overrides = Annotated[list[str] | None,
+                      typer.Option('--set', metavar='KEY=VALUE', help='Override one key; repeatable.')]
+Out = Annotated[Path, typer.Option(metavar='DIR', help='Where run folders go.')]
+Jobs = Annotated[int, typer.Option(min=0, max=4096, help='Processes for replications; 0: one a core.')]
+
+
+def main() -> None:
+    """Run the command line and turn errors into one line and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except IomtwinError as error:
+        print(f'iomtwin: {error}', file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print('iomtwin: interrupted; finished runs are kept, the unfinished one is removed', file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_usage(error))
+
+
+def _usage(error: Exception) -> int:
+    """Print a usage error of the command line; raise anything else."""
+    message: Callable[[], str] | None = getattr(error, 'format_message', None)
+    if message is None:
+        raise error
+    print(f'iomtwin: {message()} (iomtwin --help lists the commands)', file=sys.stderr)
+    return 2
+
+
+@app.command()
+def check(
+    scenario: Annotated[str | None, typer.Argument(metavar='SCENARIO')] = None,
+    overrides: Overrides = None,
+    *,
+    schema: Annotated[bool, typer.Option('--schema', help='Print the JSON Schema of scenarios instead.')] = False,
+) -> None:
+    """Validate a scenario and print what it resolves to."""
+    import json
+
+    from sim.loading import load
+    from sim.lowering import lower
+    from sim.records import resolved_yaml
+    from sim.scenario import Scenario
+
+    if schema:
+        print(json.dumps(Scenario.model_json_schema(), indent=2))
+        return
+    if scenario is None:
+        raise typer.BadParameter('give a SCENARIO, or --schema')
+    loaded, origin = load(scenario, overrides or [])
+    model = lower(loaded, origin)
+    print(resolved_yaml(loaded), end='')
+    n_devices = int((model.entities.attachment >= 0).sum())
+    print(f'# {n_devices:,} devices of {len(loaded.devices)} classes, {model.stations.n:,} stations, '
+          f'{model.routes.stream.size:,} route templates')
+
+
+@app.command()
+def run(
+    scenario: ScenarioName,
+    *,
+    engine: Annotated[str, typer.Option(metavar='auto|simpy', help='auto takes the fastest that fits.')] = 'auto',
+    seed: Annotated[int | None, typer.Option(min=0, help="In place of the scenario's.")] = None,
+    replications: Annotated[int | None, typer.Option(min=1, max=10_000, help='Seeds, one after the other.')] = None,
+    jobs: Jobs = 0,
+    overrides: Overrides = None,
+    trace: Annotated[str, typer.Option(metavar='none|jobs|stages', help='How much to write of each job.')] = 'jobs',
+    out: Out = Path('results'),
+) -> None:
+    """Simulate a scenario and leave a run folder for each seed."""
+    from analysis.report import write_report
+
+    from analysis.replications import write
+    from analysis.tables import run_tables
+    from sim.loading import load
+    from sim.replicating import Plan
+
+    _one_of('--engine', engine, ('auto', 'simpy'))
+    _one_of('--trace', trace, ('none', 'jobs', 'stages'))
+    loaded, origin = load(scenario, overrides or [])
+    first = loaded.seed if seed is None else seed
+    plans = [Plan(loaded, origin, first + i) for i in range(replications or loaded.replications)]
+    runs = _simulate(plans, trace=trace, jobs=jobs, out=out, finish=write_report)
+    console.print(run_tables(runs))
+    if len(runs) > 1:
+        folder = runs[0].folder.parent
+        write(runs, folder)
+        print(f'{len(runs)} runs; their tables with 95 % intervals: {folder}')
+        return
+    manifest = runs[0].manifest
+    print(f'{manifest["n_jobs"]:,} messages, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '
+          f'{manifest["engine_wall_s"]:.1f} s; report: {runs[0].folder / "report.html"}')
+
+
+@app.command()
+def compare(
+    scenarios: Annotated[list[str], typer.Argument(metavar='A B [C …]', help='Scenarios, or folders of runs.')],
+    *,
+    replications: Annotated[int, typer.Option(min=1, max=10_000, help='Seeds for each scenario.')] = 5,
+    jobs: Jobs = 0,
+    overrides: Overrides = None,
+    out: Out = Path('results'),
+) -> None:
+    """Compare scenarios with the first: paired differences with 95 % intervals."""
+    from analysis.compare import compare as compare_runs
+    from analysis.tables import comparison_table
+    from sim.loading import load
+    from sim.records import find_runs
+    from sim.replicating import Plan
+
+    if len(scenarios) < 2:
+        raise typer.BadParameter('give at least two scenarios')
+    plans: list[Plan] = []
+    for name in scenarios:
+        if not Path(name).is_dir():
+            loaded, origin = load(name, overrides or [])
+            plans += [Plan(loaded, origin, loaded.seed + i) for i in range(replications)]
+    simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out))
+    sides = [find_runs(Path(name)) if Path(name).is_dir() else list(islice(simulated, replications))
+             for name in scenarios]
+    names = [Path(name).stem if name.endswith('.yaml') else name for name in scenarios]
+    for name, side in zip(names[1:], sides[1:], strict=True):
+        console.print(comparison_table(compare_runs(sides[0], side), names[0], name))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar='RUN', help='A run folder.')]) -> None:
+    """Write one self-contained HTML page for a run."""
+    from analysis.report import write_report
+
+    print(write_report(folder))
+
+
+@app.command()
+def profiles(name: Annotated[str | None, typer.Argument(metavar='NAME')] = None) -> None:
+    """List the shipped profiles, or print one: every number with its source."""
+    from analysis.tables import plain_table
+    from sim.profiles import load_profile, shipped_profiles, table
+
+    if name is None:
+        rows = [{'profile': shipped, 'device': load_profile(shipped).title} for shipped in shipped_profiles()]
+    else:
+        rows = table(load_profile(name))
+    console.print(plain_table(rows))
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise typer.BadParameter(f"'{value}'; expected one of {', '.join(known)}", param_hint=option)
+
+
+def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
+              finish: Callable[[Path], object] | None = None) -> list[Run]:
+    """Make runs behind one progress bar: simulated time of all plans together, and messages a second."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from sim.replicating import simulate_all
+
+    if not plans:
+        return []
+    done = [0.0] * len(plans)
+    messages = [0] * len(plans)
+    simulated_s = sum(plan.scenario.duration for plan in plans)
+    begun = time.monotonic()
+    columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TextColumn('{task.fields[rate]}'),
+               TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f'{len(plans)} runs' if len(plans) > 1 else plans[0].scenario.name, total=simulated_s,
+                            rate='')
+
+        def show(i: int, share: float, n_jobs: int) -> None:
+            done[i] = share
+            messages[i] = max(messages[i], n_jobs)
+            now_s = sum(part * plan.scenario.duration for part, plan in zip(done, plans, strict=True))
+            rate = sum(messages) / max(time.monotonic() - begun, 1e-3)
+            bar.update(task, completed=now_s,
+                       rate=f'{now_s:,.0f} of {simulated_s:,.0f} s simulated, {rate:,.0f} messages/s')
+
+        return simulate_all(plans, out, n_processes=jobs, trace=trace, finish=finish, progress=show)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,152 @@
+"""Many runs: one after the other in this process, or on several processes; each leaves its run folder or nothing.
+
+Workers are separate processes that take plans from one list. An interrupt ends them at once; what they had not
+finished is removed, what they had is kept.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from sim.errors import IomtwinError, RunError
+from sim.loading import Origin
+from sim.recording import Trace
+from sim.records import Run, complete_folder, read_run, scenario_folder, write_run
+from sim.running import execute, with_seed
+from sim.scenario import Scenario
+
+Progress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
+POLL_S = 0.2  # how often the parent looks after its workers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run to make."""
+
+    scenario: Scenario
+    origin: Origin
+    seed: int
+
+
+def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], object] | None = None,
+             progress: Callable[[float, int], None] | None = None) -> Run:
+    """Make one run and write its folder; `finish` may add files before it gets its name."""
+    scenario = with_seed(plan.scenario, plan.seed)
+    end_s = scenario.duration
+
+    def report(now_s: float, n_jobs: int) -> None:
+        if progress is not None:
+            progress(min(now_s / end_s, 1.0), n_jobs)
+
+    target = scenario_folder(out, scenario) / f'seed-{plan.seed}'
+    with complete_folder(target) as folder:
+        write_run(folder, execute(scenario, plan.origin, trace=trace, progress=report))
+        if finish is not None:
+            finish(folder)
+    return read_run(target)
+
+
+def simulate_all(plans: Sequence[Plan], out: Path, *, n_processes: int, trace: Trace,
+                 finish: Callable[[Path], object] | None = None, progress: Progress | None = None) -> list[Run]:
+    """Make all runs, in the order of the plans.
+
+    Raises
+    ------
+    RunError
+        If a worker process dies, for instance because memory ran out.
+    """
+    tell = progress or _ignore
+    n = min(n_processes or os.cpu_count() or 1, len(plans))
+    if n > 1:
+        return _in_processes(plans, out, n, trace, finish, tell)
+    runs = []
+    for i, plan in enumerate(plans):
+        runs.append(simulate(plan, out, trace=trace, finish=finish,
+                             progress=partial(tell, i)))
+        tell(i, 1.0, 0)
+    return runs
+
+
+def _ignore(plan: int, share: float, n_jobs: int) -> None:
+    """Tell nobody."""
+
+
+def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish: Callable[[Path], object] | None,
+                  tell: Progress) -> list[Run]:
+    context = multiprocessing.get_context('spawn')
+    tasks, news = context.Queue(), context.Queue()
+    for i, plan in enumerate(plans):
+        tasks.put((i, plan))
+    for _ in range(n):
+        tasks.put(None)
+    workers = [context.Process(target=_work, args=(tasks, news, out, trace, finish), daemon=True) for _ in range(n)]
+    for worker in workers:
+        worker.start()
+    try:
+        folders = _follow(workers, news, len(plans), tell)
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.terminate()
+        for worker in workers:
+            worker.join(10)
+        for channel in (tasks, news):
+            channel.cancel_join_thread()
+    return [read_run(folders[i]) for i in range(len(plans))]
+
+
+def _follow(workers: Sequence[SpawnProcess], news: Any, n_plans: int, tell: Progress) -> dict[int, Path]:
+    """Collect what workers say until every plan has its folder."""
+    folders: dict[int, Path] = {}
+    while len(folders) < n_plans:
+        try:
+            i, what, value = news.get(timeout=POLL_S)
+        except queue.Empty:
+            dead = [worker.exitcode for worker in workers if worker.exitcode not in (None, 0)]
+            if dead:
+                raise RunError(f'a worker process died ({_cause(dead[0])}); try --jobs 1') from None
+            continue
+        if what == 'progress':
+            tell(i, *value)
+        elif what == 'done':
+            folders[i] = value
+            tell(i, 1.0, 0)
+        else:
+            raise value
+    return folders
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        return f'{name}: probably out of memory' if name == 'SIGKILL' else name
+    return f'exit code {exit_code}'
+
+
+def _tell_parent(news: Any, plan: int, share: float, n_jobs: int) -> None:
+    news.put((plan, 'progress', (share, n_jobs)))
+
+
+def _work(tasks: Any, news: Any, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
+    """Make runs until there are no more; the parent's SIGTERM unwinds, so that no partial folder stays."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    while (task := tasks.get()) is not None:
+        i, plan = task
+        try:
+            run = simulate(plan, out, trace=trace, finish=finish,
+                           progress=partial(_tell_parent, news, i))
+        except IomtwinError as error:
+            news.put((i, 'error', error))
+            return
+        news.put((i, 'done', run.folder))
