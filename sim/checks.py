@@ -4,11 +4,13 @@ Each check yields (location, message); the first one found is reported.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 from sim import wire
 from sim.errors import InputError
 from sim.hospital import SERVER
 from sim.loading import Location, Origin
+from sim.profiles import load_profile
 from sim.scenario import Scenario
 
 Findings = Iterator[tuple[Location, str]]
@@ -23,11 +25,10 @@ def check(scenario: Scenario, origin: Origin) -> None:
     InputError
         With the first thing found.
     """
-    error: InputError | None = None
-    for finding in (_times, _wards, _devices, _edge, _learning, _outages):
-        for location, message in finding(scenario):
-            error = origin.error(location, message)
-            raise error
+    findings = (_times, _wards, _devices, _edge, _learning, _outages)
+    first = next(chain.from_iterable(find(scenario) for find in findings), None)
+    if first is not None:
+        raise origin.error(*first)
 
 
 def pods(scenario: Scenario) -> dict[str, str]:
@@ -92,17 +93,20 @@ def _devices(scenario: Scenario) -> Findings:
 
 def _edge(scenario: Scenario) -> Findings:
     nodes, node = scenario.edge.nodes, scenario.broker.node
-    if not nodes:
-        yield ('edge', 'nodes'), 'is empty; the crypto workers need a node'
     if SERVER in nodes:
         yield ('edge', 'nodes', SERVER), "'server' is the server's own name; rename the node"
     if node != SERVER and node not in nodes:
         yield ('broker', 'node'), _unknown(node, [SERVER, *nodes], 'edge.nodes')
     for name, computer in nodes.items():
         reserved = reserved_cores(scenario, name)
-        if reserved > computer.cores:
-            yield ('edge', 'nodes', name, 'cores'), (
-                f'{computer.cores} cores, but pods, broker and K3s reserve {reserved:g}; take fewer replicas or '
+        try:
+            cores = load_profile(computer.profile).cores.value
+        except InputError as error:
+            yield ('edge', 'nodes', name, 'profile'), str(error)
+            continue
+        if reserved > cores:
+            yield ('edge', 'nodes', name), (
+                f'has {cores:g} cores, but pods, broker and K3s reserve {reserved:g}; take fewer replicas or '
                 'pod_cores, or more nodes')
     if server_cores(scenario) < 1:
         yield ('edge', 'server', 'cores'), (

@@ -184,7 +184,13 @@ class DeviceClass(Part):
 
 
 class Node(Part):
-    """A computer of the edge cluster."""
+    """An edge node; it has the cores of its profile."""
+
+    profile: str
+
+
+class Server(Part):
+    """The server, for aggregation, imaging and, by default, the broker."""
 
     profile: str
     cores: int = Field(ge=1, le=1_024)
@@ -193,8 +199,8 @@ class Node(Part):
 class Edge(Part):
     """Where the hospital computes."""
 
-    nodes: Mapping[Name, Node]
-    server: Node
+    nodes: Mapping[Name, Node] = Field(min_length=1)
+    server: Server
     k3s_cores: float = Field(0.1, ge=0.0, description='kept back on each node and on the server; docs.k3s.io')
 
 
