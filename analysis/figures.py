@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,29 +23,36 @@ from matplotlib.axis import XAxis
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.typing import RcKeyType
 from numpy.typing import NDArray
 
-INK, GRID, PAPER = '#1b2127', '#cfd4d9', '#fdfdfd'  # to_svg turns them into the page's own colours
+INK, GRID = '#1b2127', '#cfd4d9'  # to_svg turns them into the page's own colours
 BLUE, VERMILION = '#0072b2', '#d55e00'
 PALE_BLUE, PALE_VERMILION = '#9ccbe8', '#f7c6a3'
-CYCLE = (BLUE, VERMILION, '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#7f7f7f')  # Okabe and Ito 2008, less yellow
+CYCLE = (BLUE, '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#7f7f7f')  # Okabe and Ito 2008, less yellow
 DASHES = ('-', '--', '-.', ':')
 MARKERS_MAX = 60  # points of a line that still get a marker each
 POINTS_MAX = 2_000  # of one curve
 NAME_CHARS_MAX = 30
 LATENCY_MIN_S = 1e-9  # a logarithmic axis has no zero
 CRYPTO = ('aead.', 'kem.', 'sig.')
-STYLE = {
-    'axes.axisbelow': True, 'axes.edgecolor': INK, 'axes.grid': True, 'axes.labelcolor': INK, 'axes.spines.right': False,
-    'axes.spines.top': False, 'axes.titlelocation': 'left', 'axes.titlesize': 10, 'axes.titleweight': 'bold',
+STYLE: dict[RcKeyType, Any] = {
+    'axes.axisbelow': True, 'axes.edgecolor': INK, 'axes.grid': True, 'axes.labelcolor': INK,
+    'axes.spines.right': False, 'axes.spines.top': False, 'axes.titlelocation': 'left', 'axes.titlesize': 10, 'axes.titleweight': 'bold',
     'figure.facecolor': 'none', 'axes.facecolor': 'none', 'font.size': 9.5, 'grid.color': GRID, 'grid.linewidth': 0.6,
     'legend.frameon': False, 'svg.fonttype': 'none', 'text.color': INK, 'text.parse_math': False,
     'xtick.color': INK, 'ytick.color': INK, 'ytick.left': False,
 }
 
-SECONDS = ((2 * 86_400, 86_400, 'd'), (7_200, 3_600, 'h'), (600, 60, 'min'), (1, 1, 's'), (1e-3, 1e-3, 'ms'),
-           (1e-6, 1e-6, 'µs'), (0, 1e-9, 'ns'))  # from, divisor, unit
-PREFIXES = ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k'), (1, ''), (1e-3, 'm'), (1e-6, 'µ'), (0, 'n'))
+SCALES = {  # unit -> (from, divisor, written)
+    's': ((2 * 86_400, 86_400, 'd'), (7_200, 3_600, 'h'), (600, 60, 'min'), (1, 1, 's'), (1e-3, 1e-3, 'ms'),
+          (1e-6, 1e-6, 'µs'), (0, 1e-9, 'ns')),
+    'B': ((1e12, 1e12, 'TB'), (1e9, 1e9, 'GB'), (1e6, 1e6, 'MB'), (1e3, 1e3, 'kB'), (0, 1, 'B')),
+    'J': ((1e6, 1e6, 'MJ'), (1e3, 1e3, 'kJ'), (1, 1, 'J'), (1e-3, 1e-3, 'mJ'), (0, 1e-6, 'µJ')),
+    'W': ((1e3, 1e3, 'kW'), (1, 1, 'W'), (1e-3, 1e-3, 'mW'), (1e-6, 1e-6, 'µW'), (0, 1e-9, 'nW')),
+    '1': ((0, 1e-2, '%'),),
+}
+LEAST = 1e-3  # what is less is written as being less
 
 
 def spell(value: float | None, unit: str) -> str:
@@ -53,26 +61,23 @@ def spell(value: float | None, unit: str) -> str:
     Parameters
     ----------
     unit
-        ``'1'`` for a share, written in per cent; ``'s'``, ``'B'``, ``'J'``, ``'W'`` take prefixes; others do not.
+        A key of `SCALES`, where ``'1'`` is a share, written in per cent; other units take no prefix.
     """
     if value is None or math.isnan(value):
-        return '–'
+        return '\u2013'  # an en dash
     if math.isinf(value):
         return '∞' if value > 0 else '-∞'
-    if unit == '1':
-        return '< 0.001 %' if 0 < value < 1e-5 else f'{_three_digits(100 * value)} %'
-    size = abs(value)
-    if unit == 's' and size > 0:
-        divisor, name = next((divisor, name) for least, divisor, name in SECONDS if size >= least)
-        return f'{_three_digits(value / divisor)} {name}'
-    if unit in ('B', 'J', 'W') and size > 0:
-        factor, prefix = next((factor or 1e-9, prefix) for factor, prefix in PREFIXES if size >= factor)
-        return f'{_three_digits(value / factor)} {prefix}{unit}'
-    return f'{_three_digits(value)} {unit}'
+    divisor, name = _scale(value, unit)
+    scaled = value / divisor
+    if 0 < abs(scaled) < LEAST:
+        return f'< {LEAST} {name}'.rstrip()
+    return f'{scaled:,.0f} {name}'.rstrip() if abs(scaled) >= 100 else f'{scaled:.3g} {name}'.rstrip()
 
 
-def _three_digits(value: float) -> str:
-    return f'{value:,.0f}' if abs(value) >= 100 else f'{value:.3g}'
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    if value == 0 and unit != '1':
+        return 1.0, unit
+    return next(((divisor, name) for least, divisor, name in SCALES.get(unit, ()) if abs(value) >= least), (1.0, unit))
 
 
 def ecdf(values: NDArray[np.float64], points_max: int = POINTS_MAX) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -85,50 +90,6 @@ def ecdf(values: NDArray[np.float64], points_max: int = POINTS_MAX) -> tuple[NDA
     n = ordered.size
     kept = np.unique(np.round(np.linspace(0, n - 1, min(n, points_max - 1))).astype(np.int64))
     return np.concatenate((ordered[:1], ordered[kept])), np.concatenate(([0.0], (kept + 1) / n))
-
-
-def completed_latencies(jobs: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """Return the latencies of the counted jobs that were completed, in s, by flow; flows without any are absent."""
-    if jobs.is_empty():
-        return {}
-    done = _completed(jobs)
-    return {flow: done.filter(pl.col('flow') == flow)['latency_s'].to_numpy()
-            for flow in done['flow'].unique(maintain_order=True).to_list()}
-
-
-def _completed(jobs: pl.DataFrame) -> pl.DataFrame:
-    return jobs.filter(pl.col('is_counted') & pl.col('outcome').is_in(['delivered', 'expired'])
-                       & pl.col('latency_s').is_finite())
-
-
-def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
-    """Return where the mean latency of each flow goes, one row a flow, place and stage.
-
-    Hops of a transfer overlap, so each hop is given the time from the end of the hop that ended before it to its own
-    end: these add up to the latency. Of that, service is what the hop was served for at most, and waiting the rest:
-    queues, connection events and propagation.
-
-    Returns
-    -------
-    DataFrame
-        ``flow``, ``place``, ``stage``, ``service_s`` and ``waiting_s`` as means over completed jobs, ``n`` jobs; in
-        the order of the way.
-    """
-    if jobs.is_empty() or stages.is_empty():
-        return pl.DataFrame()
-    done = _completed(jobs).select('job', 'flow', 'launched_s')
-    hops = stages.join(done, on='job').filter(pl.col('finished_s').is_finite()).sort('job', 'finished_s', 'hop')
-    before_s = pl.col('finished_s').shift(1).over('job').fill_null(pl.col('launched_s'))
-    hops = hops.with_columns(elapsed_s=(pl.col('finished_s') - before_s).clip(lower_bound=0.0),
-                             position=pl.int_range(pl.len()).over('job'))
-    served_s = pl.when(pl.col('stage') == 'net.wait').then(0.0).otherwise(pl.col('service_s'))
-    hops = hops.with_columns(service_s=pl.min_horizontal(served_s, 'elapsed_s'))
-    sums = hops.group_by('flow', 'place', 'stage').agg(
-        pl.col('service_s').sum(), pl.col('elapsed_s').sum(), pl.col('position').min())
-    counts = done.group_by('flow').agg(pl.len().alias('n'), pl.col('job').min().alias('first'))
-    return (sums.join(counts, on='flow').sort('first', 'position', 'place', 'stage')
-            .select('flow', 'place', 'stage', pl.col('service_s') / pl.col('n'),
-                    waiting_s=(pl.col('elapsed_s') - pl.col('service_s')) / pl.col('n'), n='n'))
 
 
 def latency_figure(latencies: Mapping[str, NDArray[np.float64]]) -> Figure:
@@ -156,7 +117,7 @@ def draw_latencies(axes: Axes, latencies: Mapping[str, NDArray[np.float64]]) -> 
     axes.set_xscale('log')
     _spell_ticks(axes.xaxis, 's')
     axes.set_ylim(0.0, 1.02)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=' %'))
     axes.set_xlabel('latency (logarithmic)')
     axes.set_ylabel('jobs completed within it')
 
@@ -167,20 +128,20 @@ def stage_figure(times: pl.DataFrame) -> Figure:
     Parameters
     ----------
     times
-        As `stage_times` returns it; at least one row.
+        As `report.stage_times` returns it; at least one row.
     """
     flows = times['flow'].unique(maintain_order=True).to_list()
     tables = [times.filter(pl.col('flow') == flow) for flow in flows]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 0.5 + sum(0.75 + 0.24 * table.height for table in tables)), layout='constrained')
+        figure = Figure(figsize=(8.6, 0.5 + sum(0.62 + 0.23 * table.height for table in tables)), layout='constrained')
         panels = figure.subplots(len(tables), 1, squeeze=False,
-                                 gridspec_kw={'height_ratios': [2.0 + table.height for table in tables]})
+                                 gridspec_kw={'height_ratios': [table.height for table in tables]})
         for axes, flow, table in zip(panels[:, 0], flows, tables, strict=True):
             _draw_stages(axes, flow, table)
-        named = {'other stages, service': BLUE, 'waiting': PALE_BLUE, 'cryptography, service': VERMILION,
-                 'its waiting': PALE_VERMILION}
-        figure.legend(handles=[Patch(color=color, label=label) for label, color in named.items()],
-                      loc='outside upper left', ncols=4)
+        named = ((VERMILION, 'cryptography'), (PALE_VERMILION, 'waiting for cryptography'), (BLUE, 'other stages'),
+                 (PALE_BLUE, 'waiting for others'))
+        figure.legend(handles=[Patch(color=color, label=label) for color, label in named], loc='outside upper left',
+                      ncols=4)
         return figure
 
 
@@ -194,11 +155,13 @@ def _draw_stages(axes: Axes, flow: str, table: pl.DataFrame) -> None:
     for row, total_s in enumerate((service_s + waiting_s).tolist()):
         axes.annotate(spell(total_s, 's'), (total_s, row), xytext=(4, 0), textcoords='offset points', va='center')
     axes.set_yticks(rows, [_short(f'{place}: {stage}') for place, stage in table.select('place', 'stage').iter_rows()])
-    axes.invert_yaxis()
+    axes.set_ylim(table.height - 0.5, -0.5)
     axes.grid(visible=False, axis='y')
-    axes.set_xlim(0.0, 1.12 * max(float((service_s + waiting_s).max()), LATENCY_MIN_S))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: '0' if value == 0 else spell(value, 's')))
+    longest_s = max(float((service_s + waiting_s).max()), LATENCY_MIN_S)
+    divisor, unit = _scale(longest_s, 's')
+    axes.set_xlim(0.0, 1.12 * longest_s)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value / divisor:g} {unit}'))
     axes.set_title(f'{_short(flow)}: mean {spell(float((service_s + waiting_s).sum()), "s")} (n = {table["n"][0]:,})')
 
 
@@ -233,8 +196,8 @@ def draw_powers(axes: Axes, classes: pl.DataFrame) -> None:
     axes.scatter(power_w, rows, s=55, color=BLUE, label='all', zorder=2)
     axes.scatter(crypto_w, rows, s=45, color=VERMILION, marker='D', label='cryptography', zorder=2)
     for row, value in enumerate(share.tolist()):
-        axes.annotate(spell(value, '1'), (1.0, row), xycoords=('axes fraction', 'data'), xytext=(8, 0),
-                      textcoords='offset points', va='center', color=VERMILION, fontweight='bold', annotation_clip=False)
+        axes.annotate(spell(value, '1'), (1.0, row), xytext=(8, 0), xycoords=('axes fraction', 'data'), va='center',
+                      textcoords='offset points', color=VERMILION, fontweight='bold', annotation_clip=False)
     axes.set_xscale('log')
     axes.set_xlim(np.nanmin([power_w, crypto_w]) / 2, np.nanmax(power_w) * 2)
     _spell_ticks(axes.xaxis, 'W')
@@ -264,12 +227,13 @@ def rounds_figure(rounds: pl.DataFrame) -> Figure:
             times.plot(number, rounds[column].fill_null(math.nan).to_numpy(), DASHES[i], color=CYCLE[i], label=label,
                        marker='oD'[i] if marked else '')
         times.set_ylim(bottom=0.0)
-        times.set_ylabel('seconds since the start of the round')
+        times.set_ylabel('seconds since the round began')
         for i, (column, label) in enumerate((('n_selected', 'selected'), ('n_in_time', 'in time'))):
             clients.plot(number, rounds[column].to_numpy(), DASHES[i], color=CYCLE[i], label=label,
                          marker='oD'[i] if marked else '')
-        clients.set_ylim(0.0, 1.15 * max(1, int(rounds['n_selected'].to_numpy().max())))
+        clients.set_ylim(0.0, 1.15 * max(1, *rounds['n_selected']))
         clients.set_ylabel('clients')
+        clients.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         for axes in (times, clients):
             axes.set_xlabel('round')
             axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -294,8 +258,7 @@ def to_svg(figure: Figure, name: str, label: str) -> str:
     svg = re.sub(r'<metadata>.*?</metadata>|\s+xmlns(:\w+)?="[^"]*"', '', svg, flags=re.DOTALL)
     svg = svg.replace('xlink:href="#', f'href="#{name}-').replace('url(#', f'url(#{name}-')
     svg = svg.replace(' id="', f' id="{name}-')
-    for color, variable in ((INK, 'ink'), (GRID, 'grid'), (PAPER, 'paper')):
-        svg = svg.replace(color, f'var(--{variable})')
+    svg = svg.replace(INK, 'var(--ink)').replace(GRID, 'var(--grid)')
     return svg.replace('<svg', f'<svg role="img" aria-label="{escape(label)}"', 1)
 
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
@@ -89,30 +91,34 @@ def observed_s(scenario: Tree) -> float:
 def asked(scenario: Tree) -> list[tuple[str, str]]:
     """Return what the run was to show, in words."""
     crypto, learning = scenario['crypto'], scenario['learning']
-    wards = ', '.join(f'{ward["count"]} × {kind} ({ward["beds"]} beds)' for kind, ward in scenario['wards'].items())
+    wards = ', '.join(f'{ward["count"]} {kind} ({ward["beds"]} beds each)'
+                      for kind, ward in scenario['wards'].items())
     nodes = ', '.join(f'{name} ({node["profile"]}, {node["cores"]} cores)'
                       for name, node in scenario['edge']['nodes'].items())
-    workers = ('one worker' if crypto['placement'] == 'sequential' else f'{crypto["replicas"]} replicas')
-    lines = [
-        ('Time', f'{_time(scenario["duration"])} from {scenario["starts_at"]}, the first {_time(scenario["warm_up"])} '
-                 f'of it warm-up; then up to {_time(scenario["drain"])} for what is under way'),
-        ('Hospital', f'{wards}; edge nodes: {nodes}'),
-        ('Cryptography', f'{crypto["kem"]}, {crypto["aead"]}, {crypto["signature"]}; keys of learning: '
-                         f'{crypto["learning_keys"]}; updates {"" if crypto["sign_updates"] else "not "}signed'),
-        ('Placement', f'{crypto["placement"]}, {workers}, prefetch {crypto["prefetch"]}'),
-    ]
-    if learning is None:
-        lines.append(('Learning', 'none'))
-    else:
-        model, update = (figures.spell(TypeAdapter(Size).validate_python(learning[key]), 'B')
-                         for key in ('model', 'update'))
-        lines.append(('Learning', f'{learning["rounds"]} rounds on {", ".join(learning["clients"])}: '
-                                  f'{figures.spell(learning["fraction"], "1")} of the clients, quorum '
-                                  f'{figures.spell(learning["quorum"], "1")}, deadline {_time(learning["deadline"])}, '
-                                  f'model {model}, update {update}'))
+    workers = 'one worker' if crypto['placement'] == 'sequential' else f'{crypto["replicas"]} replicas'
+    signed = 'signed' if crypto['sign_updates'] else 'not signed'
+    warm_up, drain = _time(scenario['warm_up']), _time(scenario['drain'])
     outages = [f'{outage["target"]} from {_time(outage["begin"])} to {_time(outage["end"])}'
                for outage in scenario['outages']]
-    return [*lines, ('Outages', '; '.join(outages) or 'none')]
+    return [
+        ('Time', f'{_time(scenario["duration"])} from {scenario["starts_at"]}; warm-up {warm_up}, drain up to {drain}'),
+        ('Wards', wards),
+        ('Edge nodes', nodes),
+        ('Cryptography', f'{crypto["kem"]}, {crypto["aead"]}, {crypto["signature"]}'),
+        ('Placement', f'{crypto["placement"]}, {workers}, prefetch {crypto["prefetch"]}'),
+        ('Learning', 'none' if learning is None else _asked_learning(learning)),
+        *([] if learning is None else [('Its keys', f'{crypto["learning_keys"]}; updates {signed}')]),
+        ('Outages', '; '.join(outages) or 'none'),
+    ]
+
+
+def _asked_learning(learning: Tree) -> str:
+    model, update = (figures.spell(TypeAdapter(Size).validate_python(learning[key]), 'B')
+                     for key in ('model', 'update'))
+    chosen, quorum = figures.spell(learning['fraction'], '1'), figures.spell(learning['quorum'], '1')
+    clients, deadline = ', '.join(learning['clients']), _time(learning['deadline'])
+    return (f'{learning["rounds"]} rounds on {clients}: {chosen} of them a round, quorum {quorum}, deadline {deadline}, '
+            f'model {model}, update {update}')
 
 
 def flow_rows(summary: list[Row]) -> list[Row]:
@@ -125,8 +131,8 @@ def flow_rows(summary: list[Row]) -> list[Row]:
 
 
 def _is_thin(row: Row, percentile: str) -> bool:
-    share_above = 1.0 - int(percentile[1:]) / 100
-    return 0 < row['latency']['n'] and row['latency']['n'] * share_above < BEYOND_MIN - 1e-9
+    n: int = row['latency']['n']
+    return 0 < n * (100 - int(percentile[1:])) < 100 * BEYOND_MIN
 
 
 def class_table(summary: list[Row], scenario: Tree) -> pl.DataFrame:
@@ -153,9 +159,10 @@ def tiles(flows: list[Row], classes: pl.DataFrame, summary: list[Row]) -> list[t
         shown.append(('deadlines missed', f'{missed:,}', f'of {n:,} jobs that have one'))
     alarm = next((row for row in flows if row['flow'] == 'alarm' and row['latency']['p99'] is not None), None)
     if alarm:
+        median = figures.spell(alarm['latency']['p50'], 's')
+        share = figures.spell(alarm['crypto_latency_share']['mean'], '1')
         shown.append(('alarm latency, p99', figures.spell(alarm['latency']['p99'], 's'),
-                      f'median {figures.spell(alarm["latency"]["p50"], "s")}; cryptography is '
-                      f'{figures.spell(alarm["crypto_latency_share"]["mean"], "1")} of the mean'))
+                      f'median {median}; cryptography is {share} of the mean'))
     priced = classes.filter(pl.col('crypto_share') > 0).sort('crypto_share', descending=True, maintain_order=True)
     if priced.height:
         shown.append(('energy for cryptography', figures.spell(priced['crypto_share'][0], '1'),
@@ -182,20 +189,64 @@ def queues(stations: pl.DataFrame) -> list[Row]:
     return rows.head(QUEUES_SHOWN).to_dicts()
 
 
+def completed_latencies(jobs: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return the latencies of the counted jobs that were completed, in s, by flow; flows without any are absent."""
+    if jobs.is_empty():
+        return {}
+    done = _completed(jobs)
+    return {flow: done.filter(pl.col('flow') == flow)['latency_s'].to_numpy()
+            for flow in done['flow'].unique(maintain_order=True).to_list()}
+
+
+def _completed(jobs: pl.DataFrame) -> pl.DataFrame:
+    return jobs.filter(pl.col('is_counted') & pl.col('outcome').is_in(['delivered', 'expired'])
+                       & pl.col('latency_s').is_finite())
+
+
+def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
+    """Return where the mean latency of each flow goes, one row a flow, place and stage.
+
+    Hops of a transfer overlap, so each hop is given the time from the end of the hop that ended before it to its own
+    end: these add up to the latency. Of that, service is what the hop was served for at most, and waiting the rest:
+    queues, connection events and propagation.
+
+    Returns
+    -------
+    DataFrame
+        ``flow``, ``place``, ``stage``, ``service_s`` and ``waiting_s`` as means over completed jobs, ``n`` jobs; in
+        the order of the way.
+    """
+    if jobs.is_empty() or stages.is_empty():
+        return pl.DataFrame()
+    done = _completed(jobs).select('job', 'flow', 'launched_s')
+    hops = stages.join(done, on='job').filter(pl.col('finished_s').is_finite()).sort('job', 'finished_s', 'hop')
+    before_s = pl.col('finished_s').shift(1).over('job').fill_null(pl.col('launched_s'))
+    hops = hops.with_columns(elapsed_s=(pl.col('finished_s') - before_s).clip(lower_bound=0.0),
+                             position=pl.int_range(pl.len()).over('job'))
+    served_s = pl.when(pl.col('stage') == 'net.wait').then(0.0).otherwise(pl.col('service_s'))
+    hops = hops.with_columns(service_s=pl.min_horizontal(served_s, 'elapsed_s'))
+    sums = hops.group_by('flow', 'place', 'stage').agg(
+        pl.col('service_s').sum(), pl.col('elapsed_s').sum(), pl.col('position').min())
+    counts = done.group_by('flow').agg(pl.len().alias('n'), pl.col('job').min().alias('first'))
+    return (sums.join(counts, on='flow').sort('first', 'position', 'place', 'stage')
+            .select('flow', 'place', 'stage', pl.col('service_s') / pl.col('n'),
+                    waiting_s=(pl.col('elapsed_s') - pl.col('service_s')) / pl.col('n'), n='n'))
+
+
 def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str, Markup]:
     """Return the figures that this run has data for, by name."""
     jobs, drawn = run.table('jobs'), dict[str, tuple[Figure, str]]()
-    latencies = figures.completed_latencies(jobs)
+    latencies = completed_latencies(jobs)
     if latencies:
         drawn['latency'] = figures.latency_figure(latencies), 'Empirical distribution of latency for each flow'
-    times = figures.stage_times(jobs, run.table('stages'))
+    times = stage_times(jobs, run.table('stages'))
     if not times.is_empty():
         drawn['stages'] = figures.stage_figure(times), 'Mean seconds of each stage for each flow, waiting and service'
     if classes.filter(pl.col('power_w') > 0).height:
-        drawn['power'] = figures.power_figure(classes), 'Mean power of each class of devices, in all and by cryptography'
+        drawn['power'] = figures.power_figure(classes), 'Mean power of each class of devices, and of cryptography'
     if rounds.height:
         drawn['rounds'] = figures.rounds_figure(rounds), 'Duration of each round of learning, and its clients'
-    return {name: Markup(figures.to_svg(figure, name, label)) for name, (figure, label) in drawn.items()}  # noqa: S704
+    return {name: Markup(figures.to_svg(figure, name, label)) for name, (figure, label) in drawn.items()}
 
 
 def _reasons(manifest: Tree) -> str:

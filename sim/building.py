@@ -54,6 +54,9 @@ class Hop:
     window: int = 1
 
 
+UNFRAMED = 1 << 40  # B: a link that sends whatever it gets as one frame
+
+
 def _interned(names: list[str], name: str) -> int:
     if name not in names:
         names.append(name)
@@ -108,7 +111,7 @@ class ModelBuilder:
 
     def station(
         self, name: str, speeds: Sequence[float] = (1.0,), *, kind: str = 'cpu', discipline: int = PRIORITY,
-        law_offset: int = 0, frame_bytes: int = 0, frame_overhead_bits: float = 0.0, loss_ratio: float = 0.0,
+        law_offset: int = 0, frame_bytes: int = UNFRAMED, frame_overhead_bits: float = 0.0, loss_ratio: float = 0.0,
         attempts_max: int = 1,
     ) -> int:
         """Add a station with one server for each speed, and a target of its name."""

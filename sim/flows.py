@@ -20,8 +20,8 @@ from dataclasses import dataclass
 # What goes over a link beside the payload.
 SEALED, KEM_CIPHERTEXT, SIGNATURE = 'sealed', 'kem-ciphertext', 'signature'
 
-# Options that a stage may ask for.
-AEAD, FRESH_KEY, SIGNED = 'aead', 'fresh-key', 'signed'
+# Options that a stage may ask for. Sealing is no option: the cipher `none` costs nothing and adds no byte.
+FRESH_KEY, SIGNED = 'fresh-key', 'signed'
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,26 @@ class Stage:
     name: str
     amount: str = 'op'
     when: str | None = None
-    carries: tuple[tuple[str, str], ...] = ()  # transfers: (what, the option it needs)
+    carries: tuple[tuple[str, str | None], ...] = ()  # transfers: (what, the option it needs)
     direction: str = ''  # transfers: up or down
     is_marked: bool = False  # the time at which it begins is an outcome of the job
     checks_key: bool = False  # refuses an entity whose key is not valid
 
 
-def _up(amount: str, *extra: tuple[str, str]) -> Stage:
-    return Stage('network', 'net.transfer', amount, carries=((SEALED, AEAD), *extra), direction='up')
+def _up(amount: str, *extra: tuple[str, str | None]) -> Stage:
+    return Stage('network', 'net.transfer', amount, carries=((SEALED, None), *extra), direction='up')
 
 
-def _down(amount: str, *extra: tuple[str, str]) -> Stage:
-    return Stage('network', 'net.transfer', amount, carries=((SEALED, AEAD), *extra), direction='down')
+def _down(amount: str, *extra: tuple[str, str | None]) -> Stage:
+    return Stage('network', 'net.transfer', amount, carries=((SEALED, None), *extra), direction='down')
 
 
 def _seal(place: str, amount: str) -> Stage:
-    return Stage(place, 'aead.seal', amount, when=AEAD)
+    return Stage(place, 'aead.seal', amount)
 
 
 def _open(place: str, amount: str, *, checks_key: bool = False) -> Stage:
-    return Stage(place, 'aead.open', amount, when=AEAD, checks_key=checks_key)
+    return Stage(place, 'aead.open', amount, checks_key=checks_key)
 
 
 def _route(amount: str) -> Stage:

@@ -99,9 +99,9 @@ def event_key(kind: int, job: int, position: int, segment: int, attempt: int) ->
 
 @njit(cache=True)
 def uniform(key: int, purpose: int, hop: int, segment: int, attempt: int) -> float:
-    """Return the uniform in the open interval (0, 1) at one address."""
+    """Return the uniform in the open interval (0, 1) at one address: one of the middles of 2^52 equal cells."""
     h = _absorb(_absorb(np.uint64(key), hop), (segment << 24) ^ (attempt << 4) ^ purpose)
-    return (np.float64(h >> np.uint64(11)) + 0.5) * 1.1102230246251565e-16  # 2^-53
+    return (np.float64(h >> np.uint64(12)) + 0.5) * 2.220446049250313e-16  # 2^-52; a 53rd bit would round up to 1
 
 
 @njit(cache=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sim import checks, wire
 from sim.building import ModelBuilder
 from sim.errors import InputError
-from sim.flows import AEAD, FLOWS, FRESH_KEY, LEARNING_FLOWS, SIGNED
+from sim.flows import FLOWS, FRESH_KEY, LEARNING_FLOWS, SIGNED
 from sim.hospital import BACKUP, PRIMARY, SERVER, Hospital, build
 from sim.loading import Location, Origin
 from sim.model import FIFO, LISTED, PERIODIC, POISSON, LearningPlan, Model
@@ -53,8 +53,7 @@ class _Lowering:
         self.class_rows: dict[str, int] = {}
         self.entity_rows: dict[str, NDArray[np.int64]] = {}
         self.options = frozenset(
-            ([AEAD] if scenario.crypto.aead != 'none' else [])
-            + ([FRESH_KEY] if scenario.crypto.learning_keys == 'per-round' else [])
+            ([FRESH_KEY] if scenario.crypto.learning_keys == 'per-round' else [])
             + ([SIGNED] if scenario.crypto.sign_updates else []))
 
     def model(self) -> Model:

@@ -56,7 +56,7 @@ class Stations:
     n_servers: Ints
     server_speed: Floats  # (n_servers_in_all,) amount per second: 1 for CPUs, bit/s for links
     law_offset: Ints  # added to a hop's curve and law: consumers of unlike profiles
-    frame_bytes: Ints  # payload of one link frame; 0 where no frames are sent
+    frame_bytes: Ints  # payload of one link frame
     frame_overhead_bits: Floats  # what a frame costs beside its payload, gaps included, in bits at the link's rate
     loss_ratio: Floats  # per frame
     attempts_max: Ints

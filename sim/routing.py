@@ -7,6 +7,7 @@ with the bytes that this leg really carries.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from sim import laws, wire
 from sim.building import Hop, ModelBuilder
@@ -29,10 +30,11 @@ from sim.model import (
     SLOTS,
     TRANSMITS,
 )
-from sim.profiles import Profile
+from sim.profiles import Cost, Noise, Profile
 from sim.scenario import AccessPointKind, Crypto, Transport, Wire
 
 CRYPTO_STAGES = ('aead.', 'kem.', 'sig.')
+NO_COST = Cost((0.0,), (0.0,), ('0 s',), 'op', Noise('constant', (), '', '', None), 'the cipher `none`', 'primary', None)
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ class Costing:
         key = (tuple(profile.name for profile in profiles), stage)
         if key not in self._blocks:
             variant = self._variants.get(stage.split('.', maxsplit=1)[0] + '.', 'any')
-            costs = [profile.cost(stage, variant) for profile in profiles]
+            costs = [NO_COST if variant == 'none' else profile.cost(stage, variant) for profile in profiles]
+            curves = [(cost.amounts, cost.seconds) for cost in costs]
             kinds = [(laws.LAW_NAMES.index(cost.noise.law), cost.noise.parameters) for cost in costs]
-            self._blocks[key] = (self._builder.curve_block([(cost.amounts, cost.seconds) for cost in costs]),
-                                 self._builder.law_block(kinds))
+            self._blocks[key] = self._builder.curve_block(curves), self._builder.law_block(kinds)
         return self._blocks[key]
 
     def delay(self, seconds_max: float) -> tuple[int, int]:
@@ -123,19 +125,18 @@ class Router:
         stages = [stage for stage in flow if stage.when is None or stage.when in self._options]
         hops: list[Hop] = []
         wire_bytes = crypto_bytes = 0
-        for i, stage in enumerate(stages):
-            if stage.place == 'network':
+        for place, visit in groupby(stages, key=lambda stage: stage.place):
+            if place == 'crypto':
+                hops += self._visit(list(visit), sizes)
+                continue
+            for stage in visit:
+                if place != 'network':
+                    hops.append(self._service(stage, sizes))
+                    continue
                 n_bytes, n_crypto = self._message_bytes(stage, sizes)
                 hops += self._transfer(stage, n_bytes, n_crypto, path)
-                wrap = wire.messaging_bytes(n_bytes) if path.air else 0
-                wire_bytes += n_bytes + wrap
+                wire_bytes += n_bytes + wire.messaging_bytes(n_bytes)
                 crypto_bytes += n_crypto
-            elif stage.place == 'crypto':
-                begins = i == 0 or stages[i - 1].place != 'crypto'
-                ends = i + 1 == len(stages) or stages[i + 1].place != 'crypto'
-                hops += self._visit_stage(stage, sizes, begins=begins, ends=ends)
-            else:
-                hops.append(self._service(stage, sizes))
         return LoweredRoute(tuple(hops), wire_bytes, crypto_bytes)
 
     def _service(self, stage: Stage, sizes: FlowSizes) -> Hop:
@@ -156,16 +157,15 @@ class Router:
         return Hop(SERVE, station, stage.name, stage.place, curve, law, sizes.amount(stage.amount), flags=flags,
                    crypto_ratio=float(is_crypto))
 
-    def _visit_stage(self, stage: Stage, sizes: FlowSizes, *, begins: bool, ends: bool) -> list[Hop]:
-        flags = (0 if begins else SAME_VISIT) | (ENDS_VISIT if ends else 0)
-        served = self._served(stage, sizes, CONSUMER, self._cluster.pod_profiles, flags)
-        if not begins:
-            return [served]
-        # What the consumer receives is the visit's message, sealed or about to be.
-        amounts = [sizes.amounts[name] for name in ('payload', 'model') if name in sizes.amounts]
-        n_bytes = amounts[0] if stage.amount == 'op' else int(sizes.amount(stage.amount))
+    def _visit(self, stages: list[Stage], sizes: FlowSizes) -> list[Hop]:
+        """Return the hops of one visit to a consumer: the queue, then all stages on the server that takes it."""
+        n_bytes = max(int(sizes.amount(stage.amount)) for stage in stages)
         queue = Hop(QUEUE, self._queue(sizes.priority), 'broker.queue', 'broker', n_bytes=n_bytes)
-        return [queue, served]
+        last = len(stages) - 1
+        return [queue, *(
+            self._served(stage, sizes, CONSUMER, self._cluster.pod_profiles,
+                         (SAME_VISIT if i else 0) | (ENDS_VISIT if i == last else 0))
+            for i, stage in enumerate(stages))]
 
     def _message_bytes(self, stage: Stage, sizes: FlowSizes) -> tuple[int, int]:
         """Return the bytes of a message, and how many of them cryptography adds."""
@@ -174,7 +174,7 @@ class Router:
             KEM_CIPHERTEXT: wire.KEM_CIPHERTEXT_BYTES[self._crypto.kem],
             SIGNATURE: wire.SIGNATURE_BYTES[self._crypto.signature],
         }
-        n_crypto = sum(extra[what] for what, option in stage.carries if option in self._options)
+        n_crypto = sum(extra[what] for what, option in stage.carries if option is None or option in self._options)
         return int(sizes.amount(stage.amount)) + n_crypto, n_crypto
 
     def _transfer(self, stage: Stage, n_bytes: int, n_crypto: int, path: Path) -> list[Hop]:

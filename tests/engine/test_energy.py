@@ -11,7 +11,7 @@ from tests.engine.small import add_stream
 from tests.engines import Engine
 from tests.tables import Array, hops
 
-WARM_UP_S, DURATION_S = 50.0, 400.0
+WARM_UP_S, DURATION_S = 50.0, 390.0
 WATTS = {'base_w': 0.125, 'busy_w': 2.0, 'transmit_w': 0.75, 'receive_w': 0.5}
 
 

@@ -205,7 +205,7 @@ class Engine:
             now = self.env._now
             until_s = now + self._costs.draw(job, hop, 0)
             self.record.trace_wait(job, hop.row, -1, now, now, until_s)
-            self._arrive_at(until_s, job, position + 1)
+            self._arrive_at(until_s + hop.latency_s, job, position + 1)
         else:
             self.queues[hop.station].publish(job, position)
 

@@ -33,9 +33,9 @@ class Driver:
         self.open = True
 
     def wake_at(self, time_s: float, n_waits: int) -> None:
-        """Plan to end a wait."""
+        """Plan to end a wait at a time, or at once when that is over."""
         key = event_key(WAKE, self._key, n_waits, 0, 0)
-        self._world.engine.env.at(time_s, key, self._wakes, n_waits)
+        self._world.engine.env.at(max(time_s, self._world.now()), key, self._wakes, n_waits)
 
     def _wakes(self, event: Occurrence) -> None:
         if event._value == self._n_waits and self.open:
