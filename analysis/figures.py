@@ -38,9 +38,10 @@ LATENCY_MIN_S = 1e-9  # a logarithmic axis has no zero
 CRYPTO = ('aead.', 'kem.', 'sig.')
 STYLE: dict[RcKeyType, Any] = {
     'axes.axisbelow': True, 'axes.edgecolor': INK, 'axes.grid': True, 'axes.labelcolor': INK,
-    'axes.spines.right': False, 'axes.spines.top': False, 'axes.titlelocation': 'left', 'axes.titlesize': 10, 'axes.titleweight': 'bold',
-    'figure.facecolor': 'none', 'axes.facecolor': 'none', 'font.size': 9.5, 'grid.color': GRID, 'grid.linewidth': 0.6,
-    'legend.frameon': False, 'svg.fonttype': 'none', 'text.color': INK, 'text.parse_math': False,
+    'axes.spines.right': False, 'axes.spines.top': False, 'axes.titlelocation': 'left', 'axes.titlesize': 10,
+    'axes.titleweight': 'bold', 'figure.facecolor': 'none', 'axes.facecolor': 'none', 'font.size': 9.5,
+    'grid.color': GRID, 'grid.linewidth': 0.6, 'legend.frameon': False, 'svg.fonttype': 'none', 'text.color': INK,
+    'text.parse_math': False,  # a dollar in a name is a dollar
     'xtick.color': INK, 'ytick.color': INK, 'ytick.left': False,
 }
 
@@ -88,8 +89,8 @@ def ecdf(values: NDArray[np.float64], points_max: int = POINTS_MAX) -> tuple[NDA
     """
     ordered = np.sort(values)
     n = ordered.size
-    kept = np.unique(np.round(np.linspace(0, n - 1, min(n, points_max - 1))).astype(np.int64))
-    return np.concatenate((ordered[:1], ordered[kept])), np.concatenate(([0.0], (kept + 1) / n))
+    x = ordered[np.linspace(0, n - 1, min(n, points_max - 1)).round().astype(np.int64)]
+    return np.concatenate((x[:1], x)), np.concatenate(([0.0], np.searchsorted(ordered, x, 'right') / n))
 
 
 def latency_figure(latencies: Mapping[str, NDArray[np.float64]]) -> Figure:
@@ -171,7 +172,7 @@ def power_figure(classes: pl.DataFrame) -> Figure:
     Parameters
     ----------
     classes
-        ``class``, ``power_w`` and ``crypto_share``; at least one row with a positive power.
+        ``class``, ``power_w`` and ``crypto_share``; at least one row with a positive, finite power.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 1.3 + 0.34 * classes.height), layout='constrained')
@@ -187,15 +188,13 @@ def draw_powers(axes: Axes, classes: pl.DataFrame) -> None:
     The axis is logarithmic, because a patch and a monitor are a thousand times apart; a logarithmic bar has no honest
     length, so these are points.
     """
-    power_w = classes['power_w'].fill_null(math.nan).to_numpy()
-    share = classes['crypto_share'].fill_null(0.0).fill_nan(0.0).to_numpy()
-    crypto_w = np.where(power_w * share > 0, power_w * share, math.nan)
-    power_w = np.where(power_w > 0, power_w, math.nan)
+    power_w = _positive(classes['power_w'])
+    crypto_w = power_w * _positive(classes['crypto_share'])
     rows = np.arange(classes.height)
     axes.hlines(rows, crypto_w, power_w, color=GRID, linewidth=2.5, zorder=1)
     axes.scatter(power_w, rows, s=55, color=BLUE, label='all', zorder=2)
     axes.scatter(crypto_w, rows, s=45, color=VERMILION, marker='D', label='cryptography', zorder=2)
-    for row, value in enumerate(share.tolist()):
+    for row, value in enumerate(classes['crypto_share']):
         axes.annotate(spell(value, '1'), (1.0, row), xytext=(8, 0), xycoords=('axes fraction', 'data'), va='center',
                       textcoords='offset points', color=VERMILION, fontweight='bold', annotation_clip=False)
     axes.set_xscale('log')
@@ -216,7 +215,7 @@ def rounds_figure(rounds: pl.DataFrame) -> Figure:
         The table of a run folder; at least one row. NaN is a round that never came to it, and a gap.
     """
     if rounds.height > POINTS_MAX:
-        rounds = rounds[np.unique(np.round(np.linspace(0, rounds.height - 1, POINTS_MAX)).astype(np.int64)).tolist()]
+        rounds = rounds.gather_every(-(-rounds.height // POINTS_MAX))
     marked = rounds.height <= MARKERS_MAX
     number = rounds['round'].to_numpy() + 1
     with mpl.rc_context(STYLE):
@@ -260,6 +259,11 @@ def to_svg(figure: Figure, name: str, label: str) -> str:
     svg = svg.replace(' id="', f' id="{name}-')
     svg = svg.replace(INK, 'var(--ink)').replace(GRID, 'var(--grid)')
     return svg.replace('<svg', f'<svg role="img" aria-label="{escape(label)}"', 1)
+
+
+def _positive(values: pl.Series) -> NDArray[np.float64]:
+    found = values.fill_null(math.nan).to_numpy()
+    return np.where(np.isfinite(found) & (found > 0), found, math.nan)
 
 
 def _spell_ticks(axis: XAxis, unit: str) -> None:

@@ -93,8 +93,7 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
     crypto, learning = scenario['crypto'], scenario['learning']
     wards = ', '.join(f'{ward["count"]} {kind} ({ward["beds"]} beds each)'
                       for kind, ward in scenario['wards'].items())
-    nodes = ', '.join(f'{name} ({node["profile"]}, {node["cores"]} cores)'
-                      for name, node in scenario['edge']['nodes'].items())
+    nodes = ', '.join(f'{name} ({node["profile"]})' for name, node in scenario['edge']['nodes'].items())
     workers = 'one worker' if crypto['placement'] == 'sequential' else f'{crypto["replicas"]} replicas'
     signed = 'signed' if crypto['sign_updates'] else 'not signed'
     warm_up, drain = _time(scenario['warm_up']), _time(scenario['drain'])
@@ -117,8 +116,8 @@ def _asked_learning(learning: Tree) -> str:
                      for key in ('model', 'update'))
     chosen, quorum = figures.spell(learning['fraction'], '1'), figures.spell(learning['quorum'], '1')
     clients, deadline = ', '.join(learning['clients']), _time(learning['deadline'])
-    return (f'{learning["rounds"]} rounds on {clients}: {chosen} of them a round, quorum {quorum}, deadline {deadline}, '
-            f'model {model}, update {update}')
+    return (f'{learning["rounds"]} rounds on {clients}: {chosen} of them a round, quorum {quorum}, '
+            f'deadline {deadline}, model {model}, update {update}')
 
 
 def flow_rows(summary: list[Row]) -> list[Row]:
@@ -163,10 +162,11 @@ def tiles(flows: list[Row], classes: pl.DataFrame, summary: list[Row]) -> list[t
         share = figures.spell(alarm['crypto_latency_share']['mean'], '1')
         shown.append(('alarm latency, p99', figures.spell(alarm['latency']['p99'], 's'),
                       f'median {median}; cryptography is {share} of the mean'))
-    priced = classes.filter(pl.col('crypto_share') > 0).sort('crypto_share', descending=True, maintain_order=True)
+    priced = classes.filter(pl.col('crypto_share').is_finite() & (pl.col('crypto_share') > 0))
     if priced.height:
-        shown.append(('energy for cryptography', figures.spell(priced['crypto_share'][0], '1'),
-                      f'of a device of class {priced["class"][0]}, the class that pays most'))
+        most = priced.row(priced['crypto_share'].arg_max() or 0, named=True)
+        shown.append(('energy for cryptography', figures.spell(most['crypto_share'], '1'),
+                      f'of a device of class {most["class"]}, the class that pays most'))
     whole = next((line for line in summary if line['metric'] == 'round_time'), None)
     if whole:
         shown.append(('a new global model', figures.spell(whole['mean'], 's'), f'mean of {whole["n"]:,} rounds'))
@@ -242,7 +242,7 @@ def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str,
     times = stage_times(jobs, run.table('stages'))
     if not times.is_empty():
         drawn['stages'] = figures.stage_figure(times), 'Mean seconds of each stage for each flow, waiting and service'
-    if classes.filter(pl.col('power_w') > 0).height:
+    if classes.filter(pl.col('power_w').is_finite() & (pl.col('power_w') > 0)).height:
         drawn['power'] = figures.power_figure(classes), 'Mean power of each class of devices, and of cryptography'
     if rounds.height:
         drawn['rounds'] = figures.rounds_figure(rounds), 'Duration of each round of learning, and its clients'

@@ -34,7 +34,7 @@ from sim.profiles import Cost, Noise, Profile
 from sim.scenario import AccessPointKind, Crypto, Transport, Wire
 
 CRYPTO_STAGES = ('aead.', 'kem.', 'sig.')
-NO_COST = Cost((0.0,), (0.0,), ('0 s',), 'op', Noise('constant', (), '', '', None), 'the cipher `none`', 'primary', None)
+NO_COST = Cost((0.0,), (0.0,), ('0 s',), 'op', Noise('constant', (), '', '', None), 'no cipher', 'primary', None)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from sim import laws
@@ -10,7 +11,7 @@ from sim.model import CONSUMER, DROPPED, ENDS_VISIT, FIFO, LISTED, POISSON, QUEU
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
-from tests.tables import by_address, finished, hops_by_address, job_key, outcomes
+from tests.tables import by_address, finished, hops, hops_by_address, job_key, outcomes
 from tests.validation.intervals import share_interval
 
 
@@ -157,3 +158,45 @@ def test_poisson_arrivals_do_not_depend_on_the_order_of_sources(engine: Engine) 
             b.source(stream, row, POISSON, 2.0)
         found.append(by_address(engine(b.build(duration_s=100.0))))
     assert found[0] == found[1]
+
+
+def test_changes_of_one_target_act_in_the_order_in_which_they_are_asked_for(engine: Engine) -> None:
+    """Twenty stations restarted at one instant by a controller, and planned outages back to back, the same way.
+
+    Down and up at 1: the work of 4 s starts over at 1. Outages from 1 to 2 and from 2 to 3: it starts over at 3.
+    """
+
+    async def restart(world: World) -> None:
+        await world.sleep(1.0)
+        for i in range(20):
+            world.change(f's{i}', up=False)
+            world.change(f's{i}', up=True)
+
+    for controllers, back_s in (((Controller('restart', restart),), 1.0), ((), 3.0)):
+        b = ModelBuilder()
+        for i in range(20):
+            add_stream(b, f'x{i}', [0.0], [Hop(SERVE, b.station(f's{i}'), amount=4.0)])
+            if not controllers:
+                b.changes += [(1.0, f's{i}', False), (2.0, f's{i}', True), (2.0, f's{i}', False), (3.0, f's{i}', True)]
+        recording = engine(b.build(duration_s=10.0), controllers=controllers)
+        assert [finished(recording, f'x{i}') for i in range(20)] == [[back_s + 4.0]] * 20
+
+
+def test_outage_elsewhere_does_not_turn_a_tie(engine: Engine) -> None:
+    """Twenty times two pods come up together and one message waits: who takes it does not depend on other outages."""
+    takers = []
+    for n_others in range(4):
+        b = ModelBuilder()
+        b.station('elsewhere')
+        b.changes += [(float(i), 'elsewhere', bool(i % 2)) for i in range(n_others)]
+        for i in range(20):
+            pods = [b.station(f'{name} {i}', discipline=FIFO) for name in 'ab']
+            visit = [Hop(QUEUE, b.queue(f'q{i}', pods), 'broker.route'), Hop(SERVE, CONSUMER, flags=ENDS_VISIT)]
+            add_stream(b, f'x{i}', [1.0], visit)
+            b.changes += [(time_s, f'{name} {i}', time_s > 0.0) for name in 'ab' for time_s in (0.0, 5.0)]
+        recording = engine(b.build(duration_s=10.0), trace='stages')
+        rows = hops(recording)
+        served = rows['station'] >= 0
+        takers.append(rows['station'][served][np.argsort(rows['stream'][served])].tolist())
+    assert takers.count(takers[0]) == len(takers)
+    assert len(set(np.array(takers[0]) % 2)) == 2

@@ -92,7 +92,6 @@ class Engine:
         self._stream_key = [name_key('stream', name) for name in model.streams]
         self._route_of = model.route_of.tolist()
         self._launches: dict[tuple[int, int], int] = {}
-        self._n_changes = 0
 
     # -- the run ----------------------------------------------------------------------------------------------
 
@@ -304,10 +303,12 @@ class Engine:
     # -- changes ----------------------------------------------------------------------------------------------
 
     def change_at(self, time_s: float, target: str | np.ndarray, to: dict[str, Any]) -> None:
-        """Plan a change: a named target's `up` or `servers`, or entities' `up`, `on`, `attachment`, `admitted`."""
-        self._n_changes += 1
+        """Plan a change: a named target's `up` or `servers`, or entities' `up`, `on`, `attachment`, `admitted`.
+
+        Changes of one target at one time have equal keys and take effect in the order in which they were asked for.
+        """
         name = target if isinstance(target, str) else 'entities'
-        key = event_key(CHANGE, name_key('change', name), self._n_changes, 0, 0)
+        key = event_key(CHANGE, name_key('change', name), 0, 0, 0)
         self.env.at(time_s, key, self._changes, (target, to))
 
     def _changes(self, event: Occurrence) -> None:
