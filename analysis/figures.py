@@ -235,6 +235,7 @@ def rounds_figure(rounds: pl.DataFrame) -> Figure:
         clients.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         for axes in (times, clients):
             axes.set_xlabel('round')
+            axes.set_xlim(number[0] - 0.5, number[-1] + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
             axes.legend(loc='lower left', bbox_to_anchor=(0.0, 1.0), ncols=2)
         return figure
@@ -267,7 +268,7 @@ def _positive(values: pl.Series) -> NDArray[np.float64]:
 
 
 def _spell_ticks(axis: XAxis, unit: str) -> None:
-    axis.set_major_locator(LogLocator(numticks=8))
+    axis.set_major_locator(LogLocator(numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: spell(value, unit)))
     axis.set_minor_formatter(NullFormatter())
 

@@ -5,7 +5,7 @@ number stands in the page with all its digits (hover over it); what is shown is 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def render(run: Run) -> str:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
     environment.filters['exact'] = exact
-    scenario: Tree = YAML(typ='safe', pure=True).load(run.scenario_text)
+    scenario = read_scenario(run)
     flows, classes, rounds = flow_rows(run.summary), class_table(run.summary, scenario), run.table('rounds')
     stations = run.table('stations')
     return environment.get_template('report.html').render(
@@ -67,6 +67,12 @@ def render(run: Run) -> str:
         round_metrics=[row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
         figures=_figures(run, classes, rounds), observed_s=observed_s(scenario), warm_up_s=seconds(scenario['warm_up']),
     )
+
+
+def read_scenario(run: Run) -> Tree:
+    """Return the resolved scenario of a run as it stands in its file, so that older ones can still be read."""
+    tree: Tree = YAML(typ='safe', pure=True).load(run.scenario_text)
+    return tree
 
 
 def exact(value: float | None, unit: str) -> Markup:
@@ -118,6 +124,11 @@ def _asked_learning(learning: Tree) -> str:
     clients, deadline = ', '.join(learning['clients']), _time(learning['deadline'])
     return (f'{learning["rounds"]} rounds on {clients}: {chosen} of them a round, quorum {quorum}, '
             f'deadline {deadline}, model {model}, update {update}')
+
+
+def flow_names(summary: list[Row]) -> list[str]:
+    """Return the flows of a run in the order of its summary."""
+    return list(dict.fromkeys(line['flow'] for line in summary if line['flow'] is not None))
 
 
 def flow_rows(summary: list[Row]) -> list[Row]:
@@ -189,13 +200,13 @@ def queues(stations: pl.DataFrame) -> list[Row]:
     return rows.head(QUEUES_SHOWN).to_dicts()
 
 
-def completed_latencies(jobs: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+def completed_latencies(jobs: pl.DataFrame, flows: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return the latencies of the counted jobs that were completed, in s, by flow; flows without any are absent."""
     if jobs.is_empty():
         return {}
     done = _completed(jobs)
-    return {flow: done.filter(pl.col('flow') == flow)['latency_s'].to_numpy()
-            for flow in done['flow'].unique(maintain_order=True).to_list()}
+    found = {flow: done.filter(pl.col('flow') == flow)['latency_s'].to_numpy() for flow in flows}
+    return {flow: values for flow, values in found.items() if values.size}
 
 
 def _completed(jobs: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +214,7 @@ def _completed(jobs: pl.DataFrame) -> pl.DataFrame:
                        & pl.col('latency_s').is_finite())
 
 
-def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
+def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame, flows: Sequence[str]) -> pl.DataFrame:
     """Return where the mean latency of each flow goes, one row a flow, place and stage.
 
     Hops of a transfer overlap, so each hop is given the time from the end of the hop that ended before it to its own
@@ -213,8 +224,8 @@ def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        ``flow``, ``place``, ``stage``, ``service_s`` and ``waiting_s`` as means over completed jobs, ``n`` jobs; in
-        the order of the way.
+        ``flow``, ``place``, ``stage``, ``service_s`` and ``waiting_s`` as means over completed jobs, ``n`` jobs; flows
+        in the order given, stages in that of the way.
     """
     if jobs.is_empty() or stages.is_empty():
         return pl.DataFrame()
@@ -227,8 +238,9 @@ def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
     hops = hops.with_columns(service_s=pl.min_horizontal(served_s, 'elapsed_s'))
     sums = hops.group_by('flow', 'place', 'stage').agg(
         pl.col('service_s').sum(), pl.col('elapsed_s').sum(), pl.col('position').min())
-    counts = done.group_by('flow').agg(pl.len().alias('n'), pl.col('job').min().alias('first'))
-    return (sums.join(counts, on='flow').sort('first', 'position', 'place', 'stage')
+    order = pl.DataFrame({'flow': flows, 'row': range(len(flows))}, schema={'flow': pl.String, 'row': pl.Int64})
+    counts = done.group_by('flow').agg(pl.len().alias('n')).join(order, on='flow')
+    return (sums.join(counts, on='flow').sort('row', 'position', 'place', 'stage')
             .select('flow', 'place', 'stage', pl.col('service_s') / pl.col('n'),
                     waiting_s=(pl.col('elapsed_s') - pl.col('service_s')) / pl.col('n'), n='n'))
 
@@ -236,10 +248,11 @@ def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame) -> pl.DataFrame:
 def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str, Markup]:
     """Return the figures that this run has data for, by name."""
     jobs, drawn = run.table('jobs'), dict[str, tuple[Figure, str]]()
-    latencies = completed_latencies(jobs)
+    flows = flow_names(run.summary)
+    latencies = completed_latencies(jobs, flows)
     if latencies:
         drawn['latency'] = figures.latency_figure(latencies), 'Empirical distribution of latency for each flow'
-    times = stage_times(jobs, run.table('stages'))
+    times = stage_times(jobs, run.table('stages'), flows)
     if not times.is_empty():
         drawn['stages'] = figures.stage_figure(times), 'Mean seconds of each stage for each flow, waiting and service'
     if classes.filter(pl.col('power_w').is_finite() & (pl.col('power_w') > 0)).height:

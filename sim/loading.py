@@ -7,6 +7,7 @@ link) is kept in an `Origin` beside it.
 import csv
 import difflib
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,8 +24,10 @@ from sim.scenario import Scenario
 
 SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
 SCENARIO_BYTES_MAX = 1 << 20  # a hospital of a thousand classes is smaller
-ARRIVALS_BYTES_MAX = 64 << 20
+ARRIVALS_BYTES_MAX = 1 << 20
+ARRIVALS_MAX = 10_000  # rows in all; a resolved scenario holds them, 50 bytes each, and must be readable again
 DEPTH_MAX = 12  # the schema is six deep
+VALUES_MAX = 200_000  # a megabyte of aliases can stand for more values than there are atoms
 
 Location = tuple[str | int, ...]
 
@@ -41,7 +44,8 @@ class Origin:
         """Return an error that names the file, the line and the key."""
         if any(location[:n] in self._overridden for n in range(1, len(location) + 1)):
             return InputError(f'--set {spell_key(location)}: {message}')
-        return InputError(f'{self.file}:{self._line(location)} {spell_key(location)}: {message}'.replace(' : ', ': '))
+        where = f'{self.file}:{self._line(location)} {spell_key(location)}'.rstrip()
+        return InputError(f'{where}: {message}')
 
     def _line(self, location: Location) -> int:
         """Return the line of a key, or of the nearest key around it that the file has."""
@@ -94,9 +98,8 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     path = _find(source)
     file = str(source) if Path(source).suffix in ('.yaml', '.yml') else f'scenarios/{path.name}'
     tree = _parse(file, _read(path, file, SCENARIO_BYTES_MAX))
-    overridden = [_override(tree, text) for text in overrides]
-    origin = Origin(file, tree, overridden)
-    data = _plain(tree)
+    data = _plain(tree, f'{file}: the file')
+    origin = Origin(file, tree, [_override(data, text) for text in overrides])
     _read_arrivals(data, path.parent, origin)
     try:
         return Scenario.model_validate(data), origin
@@ -109,7 +112,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
 def _find(source: str | Path) -> Path:
     path = Path(source)
     if path.suffix in ('.yaml', '.yml'):
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises if the name is too long
             raise InputError(f"{source}: no such file; give a path or one of {', '.join(shipped_scenarios())}")
         return path
     shipped = SHIPPED / f'{source}.yaml'
@@ -124,8 +127,9 @@ def _read(path: Path, file: str, n_bytes_max: int) -> str:
     try:
         with path.open('rb') as stream:
             data = stream.read(n_bytes_max + 1)
-    except OSError as error:
-        raise InputError(f'{file}: cannot be read ({error.strerror}); check the path and its permissions') from None
+    except (OSError, ValueError) as error:  # a ValueError for a NUL in the name
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f'{file}: cannot be read ({cause}); check the path and its permissions') from None
     if len(data) > n_bytes_max:
         raise InputError(f'{file}: is larger than {n_bytes_max >> 20} MiB; split it or name a smaller file')
     try:
@@ -140,8 +144,11 @@ def _parse(file: str, text: str) -> CommentedMap:
         tree = YAML(typ='rt').load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = ' '.join(str(error.problem).split())
+        problem = ' '.join(str(error.problem).partition(' with value ')[0].split())  # of a duplicate key
         raise InputError(f'{file}:{line} is not YAML: {problem}; correct the text') from None
+    except ReaderError as error:
+        line = text.count('\n', 0, error.position) + 1
+        raise InputError(f'{file}:{line} is not YAML: holds the character {error.character!r}; remove it') from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise InputError(f'{file}: is not YAML: {" ".join(str(error).split())[:200]}; correct the text') from None
     if not isinstance(tree, CommentedMap):
@@ -149,41 +156,63 @@ def _parse(file: str, text: str) -> CommentedMap:
     return tree
 
 
-def _plain(node: Any, depth: int = 0) -> Any:
-    """Return the tree as plain dicts, lists and scalars."""
-    if depth > DEPTH_MAX:
-        raise InputError(f'the file is nested deeper than {DEPTH_MAX}; no scenario is')
-    if isinstance(node, CommentedMap):
-        return {key: _plain(value, depth + 1) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value, depth + 1) for value in node]
+def _plain(tree: Any, what: str) -> Any:
+    """Return a tree as plain dicts, lists and scalars; nothing that aliases share is shared any more."""
+    n_values = 0
+
+    def plain(node: Any, depth: int) -> Any:
+        nonlocal n_values
+        n_values += 1
+        if depth > DEPTH_MAX or n_values > VALUES_MAX:
+            limit = f'is nested deeper than {DEPTH_MAX}' if depth > DEPTH_MAX else f'holds over {VALUES_MAX:,} values'
+            raise InputError(f'{what} {limit}, aliases counted; no scenario does')
+        if isinstance(node, CommentedMap):
+            return {key: plain(value, depth + 1) for key, value in node.items()}
+        if isinstance(node, CommentedSeq):
+            return [plain(value, depth + 1) for value in node]
+        return bool(node) if isinstance(node, ScalarBoolean) else _scalar(node)
+
+    return plain(tree, 0)
+
+
+def _scalar(node: Any) -> Any:
+    """Return a scalar without what ruamel keeps of its spelling."""
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)
     return node if node is None else str(node)
 
 
-def _override(tree: CommentedMap, text: str) -> Location:
-    """Set one dotted key to a YAML value and return its location."""
+def _override(data: Any, text: str) -> Location:
+    """Set one dotted key to a YAML value and return the location that it begins to differ from the file at."""
     key, equals, value = text.partition('=')
     if not equals or not key:
         raise InputError(f'--set {text}: expected KEY=VALUE, e.g. --set crypto.prefetch=4')
-    location: Location = tuple(int(part) if part.isdigit() else part for part in key.split('.'))
-    node: Any = tree
-    for part in location[:-1]:
-        if isinstance(node, CommentedMap) and part not in node:
-            node[part] = CommentedMap()
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            raise InputError(f"--set {key}: there is no '{part}' to set a value in") from None
     try:
-        node[location[-1]] = YAML(typ='rt').load(value)
-    except (YAMLError, ValueError):
+        new = _plain(YAML(typ='rt').load(value), f"--set {key}: '{value}'")
+    except (YAMLError, ValueError, RecursionError):
         raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
-    except (KeyError, IndexError, TypeError):
-        raise InputError(f"--set {key}: there is no '{location[-1]}' to set") from None
-    return location
+    location: list[str | int] = []
+    made_at: Location = ()
+    node = data
+    parts = key.split('.')
+    for i, name in enumerate(parts):
+        is_last = i + 1 == len(parts)
+        if isinstance(node, dict):
+            part: str | int = name
+            if name not in node:
+                made_at = made_at or (*location, name)
+                node[name] = {}
+        elif isinstance(node, list) and name.isdecimal() and len(name) < 10 and int(name) < len(node):
+            part = int(name)
+        else:
+            found = f'a list of {len(node)}' if isinstance(node, list) else f"'{node}'"
+            raise InputError(f"--set {key}: there is no '{name}' to set in {found}")
+        location.append(part)
+        if is_last:
+            node[part] = new
+        node = node[part]
+    return made_at or tuple(location)
 
 
 def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:

@@ -73,3 +73,18 @@ def job_key(seed: int, class_name: str, index: int, stream: str, k: int) -> int:
     """Return the key of a job from its address alone."""
     entity = int(laws.entity_keys(laws.name_key(class_name), index + 1)[index])
     return laws.job_key(laws.name_key('run', seed), entity, laws.name_key('stream', stream), k)
+
+
+def contents(recording: Recording, *, rows: bool = True) -> dict[str, object]:
+    """Return everything that a recording holds as bytes and numbers, with or without the traced rows."""
+    found: dict[str, object] = {}
+    for name, value in vars(recording).items():
+        if isinstance(value, np.ndarray):
+            found[name] = value.tobytes()
+        elif isinstance(value, (int, float)):
+            found[name] = value
+    if rows:
+        for table in ('jobs', 'hops'):
+            for name, column in getattr(recording, table).items():
+                found[f'{table}.{name}'] = column.tobytes()
+    return found

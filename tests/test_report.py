@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from analysis import figures
-from analysis.report import completed_latencies, stage_times, write_report
+from analysis.report import completed_latencies, flow_names, stage_times, write_report
 from sim.loading import load
 from sim.recording import Trace
 from sim.records import complete_folder, read_run, write_run
@@ -20,6 +20,7 @@ from sim.running import execute
 
 SHORT = ('duration=20 s', 'warm_up=2 s', 'drain=5 s', 'learning.start=3 s', 'learning.pause=1 s', 'learning.rounds=2')
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+MARKUP = '<script>--></style>$x'
 PROBE = """<script>
   console.info('probe');
   const svgs = [...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect());
@@ -50,6 +51,8 @@ def hostile(folder: Path, tmp_path: Path) -> Path:
     copy = Path(shutil.copytree(folder, tmp_path / 'seed-1'))
     manifest, summary = read_run(copy).manifest, read_run(copy).summary
     manifest |= {'scenario': '<script>alert(1)</script>', 'git_commit': None}
+    for row in summary:
+        row['flow'] = row['flow'] and row['flow'] + MARKUP
     values = (None, math.nan, math.inf, 0.0)
     for i in range(12):
         name = f'{i}-"<i>$x_' + 'very-long-' * 20
@@ -60,7 +63,7 @@ def hostile(folder: Path, tmp_path: Path) -> Path:
     (copy / 'summary.json').write_text(json.dumps(summary))
     for table in ('jobs', 'stages'):
         path, column = copy / f'{table}.parquet', 'flow' if table == 'jobs' else 'stage'
-        pl.read_parquet(path).with_columns(pl.col(column) + '<script>--></style>$x').write_parquet(path)
+        pl.read_parquet(path).with_columns(pl.col(column) + MARKUP).write_parquet(path)
     return copy
 
 
@@ -165,9 +168,10 @@ def test_run_in_which_nothing_arrives_has_a_page(tmp_path: Path) -> None:
 def test_stages_of_a_flow_add_up_to_its_mean_latency(folder: Path) -> None:
     """Waiting and service over all stages equal the mean latency of the jobs table, to rounding."""
     run = read_run(folder)
-    times = stage_times(run.table('jobs'), run.table('stages'))
-    latencies = completed_latencies(run.table('jobs'))
-    assert set(times['flow']) == set(latencies)
+    flows = flow_names(run.summary)
+    times = stage_times(run.table('jobs'), run.table('stages'), flows)
+    latencies = completed_latencies(run.table('jobs'), flows)
+    assert times['flow'].unique(maintain_order=True).to_list() == list(latencies) == flows
     for flow, values in latencies.items():
         of_flow = times.filter(pl.col('flow') == flow)
         assert of_flow['n'].unique().to_list() == [values.size]
@@ -182,7 +186,7 @@ def test_a_hop_of_a_transfer_counts_from_the_end_of_the_one_before() -> None:
                          'is_counted': [True]})
     stages = pl.DataFrame({'job': [0, 0, 0], 'hop': [0, 1, 2], 'place': ['a', 'b', 'c'], 'stage': ['x', 'x', 'y'],
                            'finished_s': [3.0, 4.0, 5.0], 'service_s': [3.0, 3.0, 0.25]})
-    times = stage_times(jobs, stages)
+    times = stage_times(jobs, stages, ['f'])
     assert times['place'].to_list() == ['a', 'b', 'c']
     assert times.select('service_s', 'waiting_s').rows() == [(3.0, 0.0), (1.0, 0.0), (0.25, 0.75)]
 
