@@ -30,6 +30,8 @@ import math
 import numpy as np
 from numba import njit
 
+from sim.compiling import compiled
+
 # What a draw is for.
 SERVICE, FRAME, PHASE, GAP, SELECT = range(5)
 
@@ -66,13 +68,13 @@ def _absorb(h, word):
     return _mix64(h ^ _mix64(np.uint64(word) + _GOLDEN))
 
 
-@njit(cache=True)
+@compiled
 def absorb(key: int, word: int) -> int:
     """Return the key of the address one word longer."""
     return np.int64(_absorb(np.uint64(key), word))
 
 
-@njit(cache=True)
+@compiled
 def entity_keys(class_key: int, n: int) -> np.ndarray:
     """Return the keys of the entities 0 to n - 1 of one class, shape ``(n,)``."""
     keys = np.empty(n, np.int64)
@@ -81,13 +83,13 @@ def entity_keys(class_key: int, n: int) -> np.ndarray:
     return keys
 
 
-@njit(cache=True)
+@compiled
 def job_key(run_key: int, entity_key: int, stream_key: int, k: int) -> int:
     """Return the key of an entity's k-th launch of a stream."""
     return np.int64(_absorb(_absorb(_absorb(np.uint64(run_key), entity_key), stream_key), k))
 
 
-@njit(cache=True)
+@compiled
 def event_key(kind: int, job: int, position: int, segment: int, attempt: int) -> int:
     """Return the number that orders events of equal time: rank over tie.
 
@@ -97,14 +99,14 @@ def event_key(kind: int, job: int, position: int, segment: int, attempt: int) ->
     return ((kind >> 4) << 61) | np.int64(h >> np.uint64(3))
 
 
-@njit(cache=True)
+@compiled
 def uniform(key: int, purpose: int, hop: int, segment: int, attempt: int) -> float:
     """Return the uniform in the open interval (0, 1) at one address: one of the middles of 2^52 equal cells."""
     h = _absorb(_absorb(np.uint64(key), hop), (segment << 24) ^ (attempt << 4) ^ purpose)
     return (np.float64(h >> np.uint64(12)) + 0.5) * 2.220446049250313e-16  # 2^-52; a 53rd bit would round up to 1
 
 
-@njit(cache=True)
+@compiled
 def normal_quantile(u: float) -> float:
     """Return the standard normal quantile of u in (0, 1), relative error below 1e-15 [3]."""
     q = u - 0.5
@@ -137,13 +139,13 @@ def normal_quantile(u: float) -> float:
     return -num / den if q < 0 else num / den
 
 
-@njit(cache=True)
+@compiled
 def trials(u: float, failure: float) -> int:
     """Return the number of trials up to and with the first success: geometric, by inversion."""
     return 1 if failure <= 0.0 else 1 + math.floor(math.log(u) / math.log(failure))
 
 
-@njit(cache=True)
+@compiled
 def noise(law: int, a: float, b: float, c: float, u: float) -> float:
     """Return the factor that a law puts on a cost.
 
@@ -168,7 +170,7 @@ def noise(law: int, a: float, b: float, c: float, u: float) -> float:
     return 1.0
 
 
-@njit(cache=True)
+@compiled
 def empirical_noise(quantiles: np.ndarray, first: int, n: int, u: float) -> float:
     """Return the factor at probability u between n equally spaced quantiles from `first` on."""
     x = u * (n - 1)
@@ -176,7 +178,7 @@ def empirical_noise(quantiles: np.ndarray, first: int, n: int, u: float) -> floa
     return quantiles[first + i] + (x - i) * (quantiles[first + i + 1] - quantiles[first + i])
 
 
-@njit(cache=True)
+@compiled
 def cost(amounts: np.ndarray, seconds: np.ndarray, first: int, n: int, amount: float) -> float:
     """Return the cost of an amount on a piecewise linear curve of n points from `first` on.
 
@@ -191,7 +193,7 @@ def cost(amounts: np.ndarray, seconds: np.ndarray, first: int, n: int, amount: f
     return seconds[i - 1] + (amount - amounts[i - 1]) * slope
 
 
-@njit(cache=True)
+@compiled
 def transmission(
     job: int, hop: int, segment: int, n_bytes: int, frame_bytes: int, overhead_bits: float,
     loss_ratio: float, attempts_max: int,

@@ -13,10 +13,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from sim import laws
+from sim.compiling import compiled
 from sim.laws import ARRIVE, GAP, PHASE, event_key, job_key, uniform
 from sim.model import LISTED, PERIODIC, Floats, Ints, Model
 
@@ -36,7 +36,7 @@ class Block:
     k: Ints
 
 
-@njit(cache=True)
+@compiled
 def unwarp(x: float, starts_at_s: float, hours: np.ndarray) -> float:
     """Return the time at which the exposure reaches x, for 24 hourly multipliers."""
     day = 0.0
@@ -54,7 +54,7 @@ def unwarp(x: float, starts_at_s: float, hours: np.ndarray) -> float:
     return (n_days + 1) * DAY_S - starts_at_s
 
 
-@njit(cache=True)
+@compiled
 def _fill(until_s, starts_at_s, run_key, timing, gap_s, profile_row, by_hour, listed_s, stream_key, source,
           entity_key, list_next, list_end, k, exposure, out_time, out_emitter, out_k):
     """Emit every arrival before `until_s`, as far as the output reaches, and return how many there were.
@@ -92,7 +92,7 @@ def _fill(until_s, starts_at_s, run_key, timing, gap_s, profile_row, by_hour, li
     return n
 
 
-@njit(cache=True)
+@compiled
 def _phases(run_key, entity_key, stream_key, source, timing, exposure):
     for e in range(source.size):
         if timing[source[e]] == PERIODIC:
@@ -100,7 +100,7 @@ def _phases(run_key, entity_key, stream_key, source, timing, exposure):
             exposure[e] = uniform(job, PHASE, 0, 0, 0)
 
 
-@njit(cache=True)
+@compiled
 def _keys(run_key, entity_key, stream_key, source, emitter, k, out_job, out_key):
     for i in range(emitter.size):
         e = emitter[i]

@@ -1,16 +1,25 @@
-"""The compiled engine's memory: one array of records for each noun, in one tuple.
+"""The compiled engine's memory: one table of records for each noun, and one record with all their addresses.
+
+Compiled code gets that one record, the machine, and reads rows in place: ``job_at(m.jobs, slot).attempt``. (Handing
+it the arrays instead, in a tuple, was ten times slower: Numba counts references to every array it touches.) What
+Python allocates, Python keeps alive: `memory.Memory` owns the arrays. There are no bounds checks; the loop returns to
+Python for room before a pool is full.
 
 Everything that lives as long as the run (stations, servers, entities) is a row for good; everything that comes and
 goes (jobs, works, events) is a slot of a pool, taken from a stack of free slots and given back. A device's own CPU is
 a station behind the model's: station n_stations + entity.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import numba
 import numpy as np
+from numba import from_dtype, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from sim.model import LINK, PREEMPTIVE, Model
+from sim.compiling import compiled
+from sim.recording import HOP_COLUMNS, JOB_COLUMNS
 
 Records = NDArray[Any]
 
@@ -26,10 +35,10 @@ ROUTE = np.dtype([
     ('guard_first', 'i4'), ('n_guards', 'i4'), ('deadline_s', 'f8'), ('wire_bytes', 'i8'), ('crypto_bytes', 'i8'),
 ], align=True)
 STATION = np.dtype([
-    ('discipline', 'i4'), ('law_offset', 'i4'), ('first_server', 'i4'), ('n_servers', 'i4'), ('n_busy', 'i4'),
-    ('n_waiting', 'i4'), ('waiting_max', 'i4'), ('up', 'i4'), ('served', 'i8'), ('n_arrived', 'i8'),
+    ('discipline', 'i4'), ('law_offset', 'i4'), ('first_server', 'i4'), ('n_servers', 'i4'), ('n_idle', 'i4'),
+    ('n_waiting', 'i4'), ('waiting_max', 'i4'), ('up', 'i4'), ('n_rows', 'i4'), ('served', 'i8'), ('n_arrived', 'i8'),
     ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('busy_s', 'f8'),
-    ('frame_bytes', 'i8'), ('overhead_bits', 'f8'), ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
+    ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
 ], align=True)
 SERVER = np.dtype([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], align=True)
 ENTITY = np.dtype([
@@ -39,10 +48,12 @@ ENTITY = np.dtype([
 ], align=True)
 JOB = np.dtype([
     ('key', 'i8'), ('id', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'),
-    ('consumer', 'i4'), ('inbox', 'i4'), ('amounts', 'i4'), ('done', 'i4'), ('k', 'i8'), ('launched_s', 'f8'),
+    ('consumer', 'i4'), ('inbox', 'i4'), ('has_amounts', 'i4'), ('done', 'i4'), ('k', 'i8'), ('launched_s', 'f8'),
     ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'),
-    ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'), ('in_network', 'i8'),  # the present transfer
-    ('number', 'i8'), ('position', 'i8'), ('next', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'),  # the present queue
+    # The present transfer, then the present queue.
+    ('first_leg', 'i8'), ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'), ('vanished', 'i8'),
+    ('number', 'i8'), ('position', 'i8'), ('next', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
+    ('delivery', 'i4'),  # grows with each delivery, and when its consumer dies; never starts again
 ], align=True)
 WORK = np.dtype([
     ('job', 'i8'), ('hop', 'i8'), ('segment', 'i8'), ('next', 'i8'), ('order', 'i8'), ('priority', 'i4'),
@@ -59,6 +70,77 @@ QUEUE_RECORD = np.dtype([
     ('acknowledge_s', 'f8'), ('detect_s', 'f8'),
 ], align=True)
 CONSUMER_RECORD = np.dtype([
-    ('station', 'i4'), ('queue', 'i4'), ('unacknowledged', 'i4'), ('incarnation', 'i4'), ('up', 'i4'), ('held', 'i8'),
+    ('station', 'i4'), ('queue', 'i4'), ('unacknowledged', 'i4'), ('incarnation', 'i4'), ('up', 'i4'),
+    ('held', 'i8'), ('held_last', 'i8'),  # first and last job that it has not acknowledged, in the order of delivery
 ], align=True)
 INBOX = np.dtype([('n', 'i8'), ('wanted', 'i8'), ('driver', 'i8'), ('wait', 'i8'), ('key', 'i8')], align=True)
+OUTCOME = np.dtype([('inbox', 'i8'), ('job', 'i8'), ('entity', 'i8'), ('outcome', 'i8'), ('launched_s', 'f8'),
+                    ('finished_s', 'f8'), ('mark_s', 'f8')], align=True)
+JOB_ROW = np.dtype([(name, 'i8' if code == 'q' else 'f8') for name, code in JOB_COLUMNS.items()], align=True)
+HOP_ROW = np.dtype([(name, 'i8' if code == 'q' else 'f8') for name, code in HOP_COLUMNS.items()], align=True)
+FLOW = np.dtype([
+    ('outcomes', 'i8', 6), ('n_deadlines', 'i8'), ('n_deadline_misses', 'i8'), ('latency_sum_s', 'f8'),
+    ('crypto_sum_s', 'f8'), ('wire_bytes', 'i8'), ('crypto_bytes', 'i8'),
+], align=True)
+LINE = np.dtype([('first', 'i4'), ('last', 'i4')], align=True)  # of the works that wait in one class
+CURVE = np.dtype([('first', 'i8'), ('n', 'i8')], align=True)
+LAW = np.dtype([('kind', 'i8'), ('a', 'f8'), ('b', 'f8'), ('c', 'f8')], align=True)
+NUMBER = np.dtype([('value', 'i8')], align=True)
+FLOAT = np.dtype([('value', 'f8')], align=True)
+ARRIVAL = np.dtype([('time_s', 'f8'), ('key', 'i8'), ('job', 'i8'), ('entity', 'i8'), ('stream', 'i8'), ('k', 'i8')],
+                   align=True)
+
+# Every table of the machine: its name, and the records it is made of. The machine holds their addresses.
+TABLES = {
+    'hops': HOP, 'routes': ROUTE, 'guards': NUMBER, 'route_of': NUMBER, 'stream_keys': NUMBER, 'slots': NUMBER,
+    'groups': NUMBER, 'curves': CURVE, 'curve_amounts': FLOAT, 'curve_seconds': FLOAT, 'laws': LAW,
+    'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
+    'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'latency': NUMBER, 'amount_columns': NUMBER,
+    'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK, 'free_works': NUMBER, 'events': EVENT,
+    'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
+}
+COUNTERS = ('n_stations', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts', 'n_curve_points',
+            'n_quantiles', 'n_consumers', 'n_queues', 'n_rows',
+            'n_events', 'n_acted', 'event_number', 'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops',
+            'n_ready', 'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
+            'events_max', 'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
+MACHINE = np.dtype([('now', 'f8'), ('from_s', 'f8'), ('to_s', 'f8'), *((name, 'i8') for name in COUNTERS),
+                    *((name, 'i8') for name in TABLES)], align=True)
+
+
+def _reader(dtype: Any) -> Any:
+    """Return a compiled function of (address of a table, row) that gives the row as a record, in place."""
+    record = from_dtype(dtype)
+    n_bytes = dtype.itemsize
+
+    @intrinsic
+    def at(typingctx: Any, address: Any, row: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            base, index = arguments
+            offset = builder.mul(index, index.type(n_bytes))
+            return builder.inttoptr(builder.add(base, offset), context.get_value_type(signature.return_type))
+
+        return record(types.int64, types.int64), codegen
+
+    return at
+
+
+hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, event_at, inbox_at = (
+    _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, EVENT,
+                                 INBOX))
+outcome_at, job_row_at, hop_row_at, flow_at, line_at, curve_at, law_at, number_at, float_at, arrival_at = (
+    _reader(dtype) for dtype in (OUTCOME, JOB_ROW, HOP_ROW, FLOW, LINE, CURVE, LAW, NUMBER, FLOAT, ARRIVAL))
+
+
+@intrinsic
+def _pointer(typingctx: Any, address: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float64)(types.int64), codegen
+
+
+@compiled
+def floats_at(address: Any, n: Any) -> Any:
+    """Return a table of floats as an array, in place."""
+    return numba.carray(_pointer(address), n)  # type: ignore[attr-defined, call-arg]  # compiled, not Python

@@ -1,0 +1,52 @@
+"""Numba, with a cache that cannot be stale.
+
+Numba keys a function's cache by the file that the function is in, not by the files of the functions that it calls: a
+changed law would leave callers in other files running the old one. Here the cache lies in a folder named after the
+contents of all compiled files, so that any change compiles anew.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numba import njit
+from numba.core import config
+
+Function = TypeVar('Function', bound=Callable[..., Any])
+
+HERE = Path(__file__).resolve().parent
+COMPILED = ('laws.py', 'sources.py', 'histogram.py', 'engines/compiled/*.py')
+CACHES_KEPT = 4  # of other versions, for checkouts that switch back and forth
+
+
+def _use_cache() -> None:
+    """Point Numba to the cache of this version of the code, unless the user has chosen one or there is no room."""
+    if config.CACHE_DIR:
+        return
+    digest = hashlib.sha256()
+    for pattern in COMPILED:
+        for path in sorted(HERE.glob(pattern)):
+            digest.update(path.read_bytes())
+    for root in (HERE / '__pycache__', Path.home() / '.cache' / 'iomtwin'):
+        try:
+            folder = root / f'numba-{digest.hexdigest()[:16]}'
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / '.used').touch()
+        except OSError:
+            continue
+        config.CACHE_DIR = str(folder)
+        others = sorted((path for path in root.glob('numba-*') if path != folder), key=lambda p: p.stat().st_mtime)
+        for path in others[:-CACHES_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
+        return
+
+
+_use_cache()
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function when it is first called, or take it from the cache."""
+    dispatcher: Function = njit(cache=True)(function)
+    return dispatcher

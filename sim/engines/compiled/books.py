@@ -1,0 +1,159 @@
+"""What is counted and written down: integrals, outcomes, traces, and the inboxes of controllers."""
+
+import math
+from typing import Any
+
+from sim.compiling import compiled
+from sim.engines.compiled.heap import push
+from sim.engines.compiled.layout import (
+    NONE,
+    entity_at,
+    flow_at,
+    hop_at,
+    hop_row_at,
+    inbox_at,
+    job_at,
+    job_row_at,
+    number_at,
+    outcome_at,
+    queue_at,
+    route_at,
+    station_at,
+    work_at,
+)
+from sim.engines.compiled.pools import free_job
+from sim.histogram import N_BINS, bin_of
+from sim.laws import WAKE
+from sim.model import CRYPTO, DELIVERED, EXPIRED, TRANSMITS
+
+
+@compiled
+def count_waiting(m: Any, row: int) -> None:
+    """Add to the integral of the number waiting, up to now."""
+    station = station_at(m.stations, row)
+    if station.n_waiting:
+        seconds = min(m.now, m.to_s) - max(station.waiting_since_s, m.from_s)
+        if seconds > 0.0:
+            station.waiting_s += station.n_waiting * seconds
+    station.waiting_since_s = m.now
+
+
+@compiled
+def count_ready(m: Any, row: int) -> None:
+    """Add to the integral of the messages waiting in a queue, up to now."""
+    queue = queue_at(m.queues, row)
+    if queue.n_waiting:
+        seconds = min(m.now, m.to_s) - max(queue.waiting_since_s, m.from_s)
+        queue.waiting_s += queue.n_waiting * max(0.0, seconds)
+    queue.waiting_since_s = m.now
+
+
+@compiled
+def add_service(m: Any, row: int, work_row: int, from_s: float, to_s: float) -> None:
+    """Add a slice of service to the station, the entity's CPU and the entity's radio."""
+    work = work_at(m.works, work_row)
+    from_s, to_s = max(from_s, m.from_s), min(to_s, m.to_s)
+    if to_s <= from_s:
+        return
+    seconds = to_s - from_s
+    hop, by = hop_at(m.hops, work.hop), entity_at(m.entities, job_at(m.jobs, work.job).entity)
+    if row < m.n_stations:
+        station_at(m.stations, row).busy_s += seconds
+    else:
+        by.busy_s += seconds
+        if hop.flags & CRYPTO:
+            by.busy_crypto_s += seconds
+    if hop.radio == TRANSMITS:
+        by.transmit_s += seconds
+        by.transmit_crypto_s += seconds * hop.crypto_ratio
+    elif hop.radio:
+        by.receive_s += seconds
+        by.receive_crypto_s += seconds * hop.crypto_ratio
+
+
+@compiled
+def end_service(m, work_row, row):
+    """Note that a work is served, and write the row of its hop when traced."""
+    work = work_at(m.works, work_row)
+    hop, job = hop_at(m.hops, work.hop), job_at(m.jobs, work.job)
+    m.n_hops += 1
+    if row < m.n_stations:
+        station_at(m.stations, row).served += 1
+    if hop.flags & CRYPTO:
+        job.crypto_s += work.amount
+    if hop.radio == TRANSMITS:
+        entity_at(m.entities, job.entity).transmit_bytes += work.amount / 8.0
+    elif hop.radio:
+        entity_at(m.entities, job.entity).receive_bytes += work.amount / 8.0
+    if m.traces_hops:
+        _trace(m, work.job, work.hop, work.segment, row if row < m.n_stations else -1, work.arrived_s,
+               work.first_started_s, m.now)
+
+
+@compiled
+def trace_wait(m: Any, slot: int, hop: int, row: int, arrived_s: float, started_s: float,
+               finished_s: float) -> None:
+    """Count a hop without a server, and write its row when traced."""
+    m.n_hops += 1
+    if m.traces_hops:
+        _trace(m, slot, hop, 0, row, arrived_s, started_s, finished_s)
+
+
+@compiled
+def _trace(m, slot, hop, segment, station, arrived_s, started_s, finished_s):
+    job = job_at(m.jobs, slot)
+    row = hop_row_at(m.hop_rows, m.n_hop_rows)
+    m.n_hop_rows += 1
+    row.job, row.hop, row.segment, row.attempt, row.station = job.id, hop, segment, job.attempt, station
+    row.arrived_s, row.started_s, row.finished_s = arrived_s, started_s, finished_s
+
+
+@compiled
+def finish(m: Any, slot: int, outcome: int) -> None:
+    """End a job with its outcome."""
+    job = job_at(m.jobs, slot)
+    route = route_at(m.routes, job.route)
+    flow = flow_at(m.flows, route.flow)
+    job.done = 1
+    m.n_live -= 1
+    if m.from_s <= job.launched_s < m.to_s:
+        flow.outcomes[outcome] += 1
+        flow.wire_bytes += route.wire_bytes
+        flow.crypto_bytes += route.crypto_bytes
+        if job.deadline_s != math.inf:
+            flow.n_deadlines += 1
+            flow.n_deadline_misses += outcome != DELIVERED
+        if outcome in (DELIVERED, EXPIRED):
+            number_at(m.latency, route.flow * N_BINS + bin_of(m.now - job.launched_s)).value += 1
+            flow.latency_sum_s += m.now - job.launched_s
+            flow.crypto_sum_s += job.crypto_s
+    if m.traces_jobs:
+        row = job_row_at(m.job_rows, m.n_job_rows)
+        m.n_job_rows += 1
+        row.job, row.stream, row.entity, row.k, row.route = job.id, route.stream, job.entity, job.k, job.route
+        row.launched_s, row.finished_s, row.crypto_s, row.mark_s = job.launched_s, m.now, job.crypto_s, job.mark_s
+        row.outcome, row.attempt = outcome, job.attempt
+    if job.inbox != NONE:
+        _put(m, slot, outcome)
+    free_job(m, slot)
+
+
+@compiled
+def _put(m, slot, outcome):
+    """Add an outcome to the inbox of the controller that launched the job, and wake it when it has what it wants."""
+    job = job_at(m.jobs, slot)
+    row = outcome_at(m.outcomes, m.n_outcomes)
+    m.n_outcomes += 1
+    row.inbox, row.job, row.entity, row.outcome = job.inbox, job.id, job.entity, outcome
+    row.launched_s, row.finished_s, row.mark_s = job.launched_s, m.now, job.mark_s
+    inbox_at(m.inboxes, job.inbox).n += 1
+    satisfy(m, job.inbox)
+
+
+@compiled
+def satisfy(m: Any, row: int) -> None:
+    """Wake the controller that waits for an inbox, if it has enough."""
+    inbox = inbox_at(m.inboxes, row)
+    if inbox.wanted >= 0 and inbox.n >= inbox.wanted:
+        inbox.wanted = -1
+        push(m, m.now, inbox.key, WAKE, inbox.driver, inbox.wait)

@@ -1,0 +1,206 @@
+"""The journey of a job: it enters a hop, a station serves it, it arrives at the next, it finishes.
+
+Each kind of event is one function; what the reference engine does in one event is done here in one event, in the same
+order and with the same operations on floats, so that every time of every hop is equal bit for bit.
+"""
+
+
+from sim.compiling import compiled
+from sim.engines.compiled.books import add_service, end_service, finish, trace_wait
+from sim.engines.compiled.broker import acknowledge, publish
+from sim.engines.compiled.heap import push
+from sim.engines.compiled.layout import NONE, entity_at, hop_at, job_at, route_at, server_at, station_at, work_at
+from sim.engines.compiled.pools import draw, free_job, free_work, new_work, station_of
+from sim.engines.compiled.stations import dispatch, free_server, start, station_takes
+from sim.laws import ARRIVE, event_key, transmission
+from sim.model import (
+    CHECKS_KEY,
+    CONSUMER,
+    DELAY,
+    DELIVERED,
+    ENDS_VISIT,
+    EXPIRED,
+    LINK,
+    LOST,
+    MARKED,
+    REJECTED,
+    SAME_VISIT,
+    SERVE,
+)
+
+SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
+
+
+@compiled
+def enter(m, slot, position):
+    """Let a job begin the hop at a position of its route, or finish behind the last."""
+    job = job_at(m.jobs, slot)
+    hop = route_at(m.routes, job.route).first + position
+    if hop == route_at(m.routes, job.route).end:
+        _complete(m, slot)
+        return
+    at = hop_at(m.hops, hop)
+    if at.flags & MARKED:
+        job.mark_s = m.now
+    if at.kind == SERVE:
+        row = station_of(m, slot, hop)
+        station_takes(m, row, new_work(m, slot, hop, 0, draw(m, slot, hop, station_at(m.stations, row).law_offset)))
+    elif at.kind == LINK:
+        job.first_leg, job.entered, job.arrived, job.vanished = hop, 0, 0, 0
+        job.n_segments = max(1, -(-at.n_bytes // at.segment_bytes))
+        for _ in range(min(at.window, job.n_segments)):
+            _enter_next_segment(m, slot)
+    elif at.kind == DELAY:
+        until_s = m.now + draw(m, slot, hop, 0)
+        trace_wait(m, slot, hop, -1, m.now, m.now, until_s)
+        _job_arrives_at(m, until_s + at.latency_s, slot, position + 1)
+    else:
+        publish(m, at.station, slot, position)
+
+
+@compiled
+def delivery_arrives(m, slot, delivery):
+    """Let a job begin its visit to the consumer, unless that has died since."""
+    job = job_at(m.jobs, slot)
+    if job.delivery != delivery:  # its consumer has died since
+        return
+    hop = route_at(m.routes, job.route).first + job.position
+    trace_wait(m, slot, hop, -2 - hop_at(m.hops, hop).station, job.queued_s, job.sent_s, m.now)
+    enter(m, slot, job.position + 1)
+
+
+@compiled
+def service_ends(m, work_row, epoch):
+    """End a service, unless it was suspended since; the server goes on at once."""
+    work = work_at(m.works, work_row)
+    if work.epoch != epoch:
+        return
+    server = work.server
+    row = station_of(m, work.job, work.hop)
+    add_service(m, row, work_row, work.started_s, m.now)
+    following = _next_of_visit(m, work_row, row)
+    if following != NONE:
+        server_at(m.servers, server).work = NONE
+        station_at(m.stations, row).n_idle += 1  # which start takes back
+        after = work_at(m.works, following)
+        after.arrived_s, after.order, after.priority = m.now, work.order, work.priority
+        start(m, row, following, server)
+    else:
+        free_server(m, row, server)
+        dispatch(m, row)
+    _served(m, work_row, row)
+
+
+@compiled
+def _next_of_visit(m, work_row, row):
+    work = work_at(m.works, work_row)
+    hop = work.hop + 1
+    end = route_at(m.routes, job_at(m.jobs, work.job).route).end
+    if hop == end or not hop_at(m.hops, hop).flags & SAME_VISIT or _is_refused(m, work_row):
+        return NONE
+    return new_work(m, work.job, hop, 0, draw(m, work.job, hop, station_at(m.stations, row).law_offset))
+
+
+@compiled
+def _is_refused(m, work_row):
+    work = work_at(m.works, work_row)
+    return (hop_at(m.hops, work.hop).flags & CHECKS_KEY != 0
+            and not entity_at(m.entities, job_at(m.jobs, work.job).entity).admitted)
+
+
+@compiled
+def _served(m, work_row, row):
+    """Lead a job on from a hop that a station has served."""
+    work = work_at(m.works, work_row)
+    slot, hop = work.job, hop_at(m.hops, work.hop)
+    end_service(m, work_row, row)
+    if hop.kind == LINK:
+        _crossed(m, work_row)
+        return
+    job, flags, end = job_at(m.jobs, slot), hop.flags, route_at(m.routes, job_at(m.jobs, slot).route).end
+    following = work.hop + 1
+    refused = _is_refused(m, work_row)
+    free_work(m, work_row)
+    if flags & ENDS_VISIT or (refused and hop.station == CONSUMER):
+        acknowledge(m, slot)
+    if refused:
+        finish(m, slot, REJECTED)
+    elif following == end:
+        _complete(m, slot)
+    elif not hop_at(m.hops, following).flags & SAME_VISIT:
+        _job_arrives_at(m, m.now + hop.latency_s, slot, following - route_at(m.routes, job.route).first)
+
+
+@compiled
+def _complete(m, slot):
+    job = job_at(m.jobs, slot)
+    finish(m, slot, EXPIRED if m.now - job.launched_s > job.deadline_s else DELIVERED)
+
+
+@compiled
+def _job_arrives_at(m, time_s, slot, position):
+    job = job_at(m.jobs, slot)
+    push(m, time_s, event_key(ARRIVE, job.key, position, 0, job.attempt), ARRIVE, slot, position)
+
+
+@compiled
+def _enter_next_segment(m, slot):
+    job = job_at(m.jobs, slot)
+    segment = job.entered
+    job.entered += 1
+    _cross(m, slot, job.first_leg, segment)
+
+
+@compiled
+def _cross(m, slot, hop, segment):
+    """Let a segment join the line of a leg."""
+    at, job = hop_at(m.hops, hop), job_at(m.jobs, slot)
+    n_bytes = min(at.segment_bytes, at.n_bytes - segment * at.segment_bytes)
+    if segment == 0:
+        n_bytes += at.wrap_bytes
+    row = station_of(m, slot, hop)
+    link = station_at(m.stations, row)
+    bits, _, lost = transmission(job.key, at.key, segment, n_bytes, link.frame_bytes, link.frame_overhead_bits,
+                                 link.loss_ratio, link.attempts_max)
+    work_row = new_work(m, slot, hop, segment, bits)
+    work_at(m.works, work_row).lost = lost
+    station_takes(m, row, work_row)
+
+
+@compiled
+def _crossed(m, work_row):
+    work = work_at(m.works, work_row)
+    slot = work.job
+    job = job_at(m.jobs, slot)
+    if work.lost:
+        job.vanished += 1
+        free_work(m, work_row)
+        if not job.done:
+            finish(m, slot, LOST)
+        else:
+            free_job(m, slot)
+        return
+    position = work.hop - route_at(m.routes, job.route).first
+    key = event_key(ARRIVE, job.key, position + 1, work.segment, job.attempt)
+    push(m, m.now + hop_at(m.hops, work.hop).latency_s, key, SEGMENT_ARRIVES, work_row, 0)
+
+
+@compiled
+def segment_arrives(m, work_row):
+    """Let a segment join the next leg; at the end of the last, let the next one enter."""
+    work = work_at(m.works, work_row)
+    slot, hop, segment = work.job, work.hop, work.segment
+    last_leg = hop_at(m.hops, hop).last_leg
+    free_work(m, work_row)
+    if hop < last_leg:
+        _cross(m, slot, hop + 1, segment)
+        return
+    job = job_at(m.jobs, slot)
+    job.arrived += 1
+    if job.done:
+        free_job(m, slot)
+        return
+    if job.entered < job.n_segments:
+        _enter_next_segment(m, slot)
+    if job.arrived == job.n_segments:
+        enter(m, slot, last_leg + 1 - route_at(m.routes, job.route).first)

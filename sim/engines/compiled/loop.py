@@ -1,0 +1,124 @@
+"""The event loop: the next arrival or the first event of the heap, whichever comes first.
+
+It returns to Python when there is something that only Python can do (wake a controller, change a station, fetch
+arrivals, make room) and is called again where it stopped.
+"""
+
+import math
+from typing import Any
+
+from sim.compiling import compiled
+from sim.engines.compiled.books import add_service, count_ready, count_waiting
+from sim.engines.compiled.broker import acknowledged, returned
+from sim.engines.compiled.heap import drop_first, push
+from sim.engines.compiled.journey import SEGMENT_ARRIVES, delivery_arrives, enter, segment_arrives, service_ends
+from sim.engines.compiled.layout import (
+    NONE,
+    Records,
+    arrival_at,
+    entity_at,
+    event_at,
+    job_at,
+    number_at,
+    server_at,
+    station_at,
+    work_at,
+)
+from sim.engines.compiled.pools import new_job
+from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
+
+# Why the loop returns to Python.
+NOTHING_LEFT, TIME_IS_UP, NEEDS_ARRIVALS, NEEDS_ROOM, NEEDS_PYTHON, IS_LONG = range(6)
+
+
+@compiled
+def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n_events_max: int) -> int:
+    """Act on events in their order, until one is for Python or the time is up; return why.
+
+    An event for Python (a change, or a controller's wake-up) stays at the head of the heap, with the clock at it.
+    """
+    last_event = m.n_acted + n_events_max
+    while True:
+        margin = m.margin + m.n_ready
+        if (m.n_events + margin > m.events_max or m.n_free_works < margin or m.n_free_jobs < 2
+                or m.n_job_rows + 64 > m.job_rows_max or m.n_hop_rows + 64 > m.hop_rows_max
+                or m.n_outcomes + 64 > m.outcomes_max):
+            return NEEDS_ROOM
+        if m.n_acted >= last_event:
+            return IS_LONG
+        if m.next_arrival == m.n_arrivals:
+            return NEEDS_ARRIVALS
+        arrival = arrival_at(m.arrivals, m.next_arrival)
+        event = event_at(m.events, 0)
+        if m.n_arrivals == NONE:
+            if m.n_events == 0:
+                return NOTHING_LEFT
+            is_arrival = False
+        else:
+            is_arrival = m.n_events == 0 or arrival.time_s < event.time_s or (
+                arrival.time_s == event.time_s and arrival.key < event.key)
+        time_s = arrival.time_s if is_arrival else event.time_s
+        if time_s > end_s or (time_s == end_s and not is_inclusive):
+            return TIME_IS_UP
+        if stops_when_idle and m.n_live == 0:
+            return NOTHING_LEFT
+        m.n_acted += 1
+        m.now = time_s
+        if is_arrival:
+            m.next_arrival += 1
+            if entity_at(m.entities, arrival.entity).sending:
+                enter(m, new_job(m, arrival.job, arrival.stream, 0, arrival.entity, arrival.k), 0)
+            continue
+        kind, a, b = event.kind, event.a, event.b
+        if kind in (WAKE, CHANGE):
+            return NEEDS_PYTHON
+        drop_first(m)
+        _act(m, kind, a, b)
+
+
+@compiled
+def _act(m, kind, a, b):
+    if kind == SERVICE_END:
+        service_ends(m, a, b)
+    elif kind == ARRIVE:
+        enter(m, a, b)
+    elif kind == SEGMENT_ARRIVES:
+        segment_arrives(m, a)
+    elif kind == DELIVER:
+        delivery_arrives(m, a, b)
+    elif kind == ACKNOWLEDGE:
+        acknowledged(m, a, b)
+    elif kind == RETURN:
+        returned(m, a, b)
+
+
+@compiled
+def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, inbox: int, deadline_s: float,
+           slots: Records) -> None:
+    """Make one job for each entity; each arrives at its first hop now, as an event of its own.
+
+    `deadline_s` NaN: the route's own. The slots of the jobs are written to `slots`.
+    """
+    for i in range(entities.size):
+        entity = entities[i]
+        key = job_key(m.run_key, entity_at(m.entities, entity).key, number_at(m.stream_keys, stream).value, k[i])
+        slot = new_job(m, key, stream, variant, entity, k[i])
+        job_at(m.jobs, slot).inbox = inbox
+        if not math.isnan(deadline_s):
+            job_at(m.jobs, slot).deadline_s = deadline_s
+        slots[i] = slot
+        push(m, m.now, event_key(ARRIVE, key, 0, 0, 0), ARRIVE, slot, 0)
+
+
+@compiled
+def close(m: Any) -> None:
+    """Account for what is in service and what waits at the end of the run."""
+    for row in range(m.n_rows):
+        station = station_at(m.stations, row)
+        for server in range(station.first_server, station.first_server + station.n_rows):
+            work_row = server_at(m.servers, server).work
+            if work_row != NONE:
+                add_service(m, row, work_row, work_at(m.works, work_row).started_s, m.now)
+        count_waiting(m, row)
+    for row in range(m.n_queues):
+        count_ready(m, row)

@@ -1,0 +1,118 @@
+"""Slots of jobs and works, and what one job asks of one hop."""
+
+import math
+from typing import Any
+
+from sim.compiling import compiled
+from sim.engines.compiled.layout import (
+    NONE,
+    curve_at,
+    entity_at,
+    float_at,
+    floats_at,
+    hop_at,
+    job_at,
+    law_at,
+    number_at,
+    route_at,
+    station_at,
+    work_at,
+)
+from sim.laws import CONSTANT, EMPIRICAL, SERVICE, cost, empirical_noise, noise, uniform
+from sim.model import CONSUMER, FIRST_SLOT, OWN_CPU
+
+
+@compiled
+def new_job(m: Any, key: int, stream: int, variant: int, entity: int, k: int) -> int:
+    """Make a job at the present time, on the route that is up, and return its slot."""
+    by = entity_at(m.entities, entity)
+    m.n_free_jobs -= 1
+    slot = number_at(m.free_jobs, m.n_free_jobs).value
+    route = number_at(m.route_of, ((stream * m.n_variants + variant) * m.n_classes + by.class_row) * m.n_groups
+                      + number_at(m.groups, by.attachment + 1).value).value
+    while route_at(m.routes, route).fallback >= 0 and not _is_open(m, route):
+        route = route_at(m.routes, route).fallback
+    job = job_at(m.jobs, slot)
+    job.key, job.id, job.route, job.entity, job.attachment, job.k = key, m.n_launched, route, entity, by.attachment, k
+    job.launched_s, job.deadline_s = m.now, route_at(m.routes, route).deadline_s
+    job.attempt, job.consumer, job.inbox, job.has_amounts, job.done = 0, NONE, NONE, 0, 0
+    job.crypto_s, job.mark_s = 0.0, math.nan
+    job.n_segments, job.entered, job.arrived, job.vanished = 0, 0, 0, 0
+    m.n_launched += 1
+    m.n_live += 1
+    return slot
+
+
+@compiled
+def _is_open(m, route):
+    first = route_at(m.routes, route).guard_first
+    for guard in range(first, first + route_at(m.routes, route).n_guards):
+        if not station_at(m.stations, number_at(m.guards, guard).value).up:
+            return False
+    return True
+
+
+@compiled
+def new_work(m, slot, hop, segment, amount):
+    """Make the work that a hop is for a station, and return its slot."""
+    m.n_free_works -= 1
+    row = number_at(m.free_works, m.n_free_works).value
+    work = work_at(m.works, row)
+    work.job, work.hop, work.segment, work.amount, work.remaining = slot, hop, segment, amount, amount
+    work.lost, work.server, work.first_started_s = 0, NONE, -1.0
+    work.epoch += 1  # an event for the slot's former work is void
+    return row
+
+
+@compiled
+def free_work(m, row):
+    """Give back the slot of a work; events for it are void."""
+    work_at(m.works, row).epoch += 1
+    number_at(m.free_works, m.n_free_works).value = row
+    m.n_free_works += 1
+
+
+@compiled
+def free_job(m, slot):
+    """Give back the slot of a job that is done, once none of its segments is under way."""
+    job = job_at(m.jobs, slot)
+    if job.entered == job.arrived + job.vanished:
+        number_at(m.free_jobs, m.n_free_jobs).value = slot
+        m.n_free_jobs += 1
+
+
+@compiled
+def draw(m, slot, hop, offset):
+    """Return how much a hop asks of a server: seconds at speed 1."""
+    at, job = hop_at(m.hops, hop), job_at(m.jobs, slot)
+    base = at.base
+    amount = at.amount
+    column = number_at(m.amount_columns, at.stage).value
+    if job.has_amounts and column >= 0:
+        given = float_at(m.amounts, slot * m.n_amounts + column).value
+        amount = amount if math.isnan(given) else given
+    if offset != 0 or amount != at.amount:
+        curve = curve_at(m.curves, at.curve + offset)
+        base = cost(floats_at(m.curve_amounts, m.n_curve_points), floats_at(m.curve_seconds, m.n_curve_points),
+                    curve.first, curve.n, amount)
+    law = law_at(m.laws, at.law + offset)
+    if law.kind == CONSTANT:
+        return base
+    u = uniform(job.key, SERVICE, at.key, 0, 0)
+    if law.kind == EMPIRICAL:
+        return base * empirical_noise(floats_at(m.quantiles, m.n_quantiles), int(law.a), int(law.b), u)
+    return base * noise(law.kind, law.a, law.b, law.c, u)
+
+
+@compiled
+def station_of(m, slot, hop):
+    """Return the row of the station that a hop means for a job."""
+    reference = hop_at(m.hops, hop).station
+    if reference >= 0:
+        return reference
+    job = job_at(m.jobs, slot)
+    if reference == OWN_CPU:
+        return m.n_stations + job.entity
+    if reference == CONSUMER:
+        return job.consumer
+    return number_at(m.slots, job.attachment * 4 + FIRST_SLOT - reference).value
