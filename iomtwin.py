@@ -5,6 +5,8 @@ Errors that iomtwin raises on purpose are one line and an exit code: 2 for bad i
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from sim.errors import IomtwinError
+from sim.errors import IomtwinError, one_line
 
 if TYPE_CHECKING:
     from sim.records import Run
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="A twin of a hospital's Internet of Medical Things under post-quantum cryptography.")
-console = Console()
+PIPED_COLUMNS = 110  # of output that goes to a file
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it; typer makes it of an interrupt
 
 ScenarioName = Annotated[str, typer.Argument(metavar='SCENARIO', help='A .yaml file, or the name of a shipped one.')]
 Overrides = Annotated[list[str] | None,
@@ -34,18 +37,20 @@ Jobs = Annotated[int, typer.Option(min=0, max=4096, help='Processes for replicat
 
 def main() -> None:
     """Run the command line and turn errors into one line and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us politely interrupts us
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False) or 0  # what a command returns is nothing; of an early exit, its code
     except IomtwinError as error:
         print(f'iomtwin: {error}', file=sys.stderr)
-        sys.exit(error.exit_code)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print('iomtwin: interrupted; finished runs are kept, the unfinished one is removed', file=sys.stderr)
-        sys.exit(130)
+        code = INTERRUPTED
     except Exception as error:
-        sys.exit(_usage(error))
+        code = _usage(error)
+    if code == INTERRUPTED:
+        print('iomtwin: interrupted; finished runs are kept, the unfinished one is removed', file=sys.stderr)
+    if code:
+        sys.exit(code)
 
 
 def _usage(error: Exception) -> int:
@@ -53,7 +58,7 @@ def _usage(error: Exception) -> int:
     message: Callable[[], str] | None = getattr(error, 'format_message', None)
     if message is None:
         raise error
-    print(f'iomtwin: {message()} (iomtwin --help lists the commands)', file=sys.stderr)
+    print(f'iomtwin: {one_line(message())} (iomtwin --help lists the commands)', file=sys.stderr)
     return 2
 
 
@@ -98,9 +103,8 @@ def run(
     out: Out = Path('results'),
 ) -> None:
     """Simulate a scenario and leave a run folder for each seed."""
-    from analysis.report import write_report
-
     from analysis.replications import write
+    from analysis.report import write_report
     from analysis.tables import run_tables
     from sim.loading import load
     from sim.replicating import Plan
@@ -111,7 +115,7 @@ def run(
     first = loaded.seed if seed is None else seed
     plans = [Plan(loaded, origin, first + i) for i in range(replications or loaded.replications)]
     runs = _simulate(plans, trace=trace, jobs=jobs, out=out, finish=write_report)
-    console.print(run_tables(runs))
+    _print(run_tables(runs))
     if len(runs) > 1:
         folder = runs[0].folder.parent
         write(runs, folder)
@@ -148,9 +152,10 @@ def compare(
     simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out))
     sides = [find_runs(Path(name)) if Path(name).is_dir() else list(islice(simulated, replications))
              for name in scenarios]
-    names = [Path(name).stem if name.endswith('.yaml') else name for name in scenarios]
+    names = [side[0].folder.parent.name if Path(name).is_dir() else Path(name).stem if name.endswith('.yaml') else name
+             for name, side in zip(scenarios, sides, strict=True)]
     for name, side in zip(names[1:], sides[1:], strict=True):
-        console.print(comparison_table(compare_runs(sides[0], side), names[0], name))
+        _print(comparison_table(compare_runs(sides[0], side), names[0], name))
 
 
 @app.command()
@@ -164,14 +169,22 @@ def report(folder: Annotated[Path, typer.Argument(metavar='RUN', help='A run fol
 @app.command()
 def profiles(name: Annotated[str | None, typer.Argument(metavar='NAME')] = None) -> None:
     """List the shipped profiles, or print one: every number with its source."""
-    from analysis.tables import plain_table
+    from analysis.tables import plain_table, profile_table
     from sim.profiles import load_profile, shipped_profiles, table
 
     if name is None:
         rows = [{'profile': shipped, 'device': load_profile(shipped).title} for shipped in shipped_profiles()]
+        _print(plain_table(rows))
     else:
-        rows = table(load_profile(name))
-    console.print(plain_table(rows))
+        _print(profile_table(table(load_profile(name))))
+
+
+def _print(table: RenderableType) -> None:
+    """Print a table as wide as the terminal; wider than a usual one where there is none."""
+    console = Console()
+    if not console.is_terminal and 'COLUMNS' not in os.environ:
+        console = Console(width=PIPED_COLUMNS)
+    console.print(table)
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
@@ -184,17 +197,21 @@ def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
     """Make runs behind one progress bar: simulated time of all plans together, and messages a second."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    from sim.lowering import lower
     from sim.replicating import simulate_all
 
     if not plans:
         return []
+    for plan in {id(plan.scenario): plan for plan in plans}.values():
+        lower(plan.scenario, plan.origin)  # bad input is told before a process starts or a folder is made
     done = [0.0] * len(plans)
     messages = [0] * len(plans)
     simulated_s = sum(plan.scenario.duration for plan in plans)
     begun = time.monotonic()
     columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TextColumn('{task.fields[rate]}'),
                TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(f'{len(plans)} runs' if len(plans) > 1 else plans[0].scenario.name, total=simulated_s,
                             rate='')
 

@@ -20,6 +20,10 @@ COMPARED = {  # metric -> the statistics worth a row
     'utilisation_max': ('mean',), 'lost': ('mean',), 'dropped': ('mean',), 'unfinished': ('mean',),
 }
 
+SCHEMA = {'metric': pl.String, 'statistic': pl.String, 'of': pl.String, 'unit': pl.String, 'n': pl.Int64,
+          'base': pl.Float64, 'other': pl.Float64, 'difference': pl.Float64, 'ci95_low': pl.Float64,
+          'ci95_high': pl.Float64, 'is_settled': pl.Boolean}
+
 
 def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     """Return the paired differences other - base.
@@ -44,7 +48,7 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     left = [_statistics(base_by_seed[seed]) for seed in seeds]
     right = [_statistics(other_by_seed[seed]) for seed in seeds]
     rows = []
-    for key in left[0]:
+    for key in dict.fromkeys(key for side in left for key in side):
         pairs = [(a[key], b[key]) for a, b in zip(left, right, strict=True) if key in a and key in b]
         if not pairs:
             continue
@@ -56,7 +60,7 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
             'other': t_interval([b for _, b in pairs]).mean, 'difference': interval.mean,
             'ci95_low': interval.low, 'ci95_high': interval.high, 'is_settled': interval.excludes_zero,
         })
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, schema=SCHEMA)
 
 
 def _statistics(run: Run) -> dict[tuple[Key, str], float]:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from analysis.statistics import t_interval
-from sim.records import Run
+from sim.records import Run, complete_file, write_table
 
 STATISTICS = ('mean', 'p50', 'p95', 'p99')
 Key = tuple[str | None, ...]
@@ -48,6 +48,14 @@ def _averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write(runs: Sequence[Run], folder: Path) -> None:
-    """Write replications.parquet and a summary.json with intervals beside the seeds' folders."""
-    table(runs).write_parquet(folder / 'replications.parquet')
-    (folder / 'summary.json').write_text(json.dumps(summarise(runs), indent=1) + '\n', 'utf-8')
+    """Write replications.parquet and a summary.json with intervals beside the seeds' folders, each whole or not at all.
+
+    Raises
+    ------
+    RunError
+        If the disk is full, or refuses for another reason.
+    """
+    with complete_file(folder / 'replications.parquet') as path:
+        write_table(table(runs), path)
+    with complete_file(folder / 'summary.json') as path:
+        path.write_text(json.dumps(summarise(runs), indent=1, allow_nan=False) + '\n', 'utf-8')

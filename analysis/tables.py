@@ -1,10 +1,14 @@
-"""Tables for the terminal, in words and units that a hospital's IT department uses."""
+"""Tables for the terminal, in words and units that a hospital's IT department uses.
+
+They fit 80 columns for names of usual length; what is wider is folded, never cut.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,55 +18,96 @@ from sim.records import Run
 
 Rows = dict[tuple[str, str | None], dict[str, Any]]  # (metric, flow or class) -> summary row
 
+NONE = '-'
+TIMES = ((7200.0, 3600.0, 'h'), (120.0, 60.0, 'min'), (1.0, 1.0, 's'), (1e-3, 1e-3, 'ms'), (0.0, 1e-6, 'µs'))
+SIZES = ((1e12, 1e12, 'TB'), (1e9, 1e9, 'GB'), (1e6, 1e6, 'MB'), (1e3, 1e3, 'kB'), (0.0, 1.0, 'B'))
+ENERGIES = ((1e6, 1e6, 'MJ'), (1e4, 1e3, 'kJ'), (1.0, 1.0, 'J'), (1e-3, 1e-3, 'mJ'), (0.0, 1e-6, 'µJ'))
+LEAST = 1e-3  # of what is written; less is written as being less
+
+METRICS = {  # what a comparison calls them
+    'deadline_miss_ratio': 'late or lost', 'crypto_latency_share': 'crypto time', 'wire_bytes': 'bytes sent',
+    'crypto_wire_share': 'crypto bytes', 'crypto_energy_share': 'crypto energy', 'battery_days': 'battery',
+    'round_time': 'round', 'distribution_time': 'distribution', 'utilisation': 'busy', 'utilisation_max': 'busiest',
+}
+
 
 def seconds(value: float | None) -> str:
     """Write a duration with the unit that suits it."""
-    if value is None or math.isnan(value):
-        return '-'
-    for limit, factor, unit in ((1e-3, 1e6, 'µs'), (1.0, 1e3, 'ms'), (120.0, 1.0, 's')):
-        if abs(value) < limit:
-            return f'{value * factor:.3g} {unit}'
-    return f'{value / 60:.3g} min'
+    return _scaled(value, TIMES, 's')
 
 
 def n_bytes(value: float | None) -> str:
     """Write a size with the unit that suits it."""
-    if value is None:
-        return '-'
-    for unit in ('B', 'kB', 'MB', 'GB'):
-        if abs(value) < 1000 or unit == 'GB':
-            return f'{value:.3g} {unit}'
-        value /= 1000
-    raise AssertionError(value)
+    return _scaled(value, SIZES, 'B')
+
+
+def energy(value: float | None) -> str:
+    """Write joules with the prefix that suits them."""
+    return _scaled(value, ENERGIES, 'J')
 
 
 def share(value: float | None) -> str:
     """Write a ratio as a percentage."""
-    return '-' if value is None else f'{100 * value:.3g} %'
+    return NONE if value is None or not math.isfinite(value) else f'{digits(100 * value)} %'
+
+
+def days(value: float | None) -> str:
+    """Write what a battery lasts."""
+    return NONE if value is None or not math.isfinite(value) else f'{digits(value)} days'
 
 
 def count(value: float | None) -> str:
-    """Write a number of things."""
-    return '-' if value is None else f'{value:,.0f}'
+    """Write a number of things; a mean of several runs may be broken."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f'{value:,.0f}' if value == round(value) else digits(value)
 
 
-def energy(value: float | None) -> str:
-    """Write joules."""
-    if value is None:
-        return '-'
-    return f'{value * 1000:.3g} mJ' if abs(value) < 1 else f'{value:,.3g} J' if value < 10_000 else f'{value:,.0f} J'
+def digits(value: float) -> str:
+    """Write a number with three digits and without an exponent."""
+    rounded = float(f'{value:.3g}')
+    if 0 < abs(rounded) < LEAST:
+        return f'<{LEAST}' if value > 0 else f'>-{LEAST}'
+    size = abs(rounded)
+    places = 0 if size >= 100 or size == 0 else 2 - math.floor(math.log10(size))
+    text = f'{rounded:,.{places}f}'
+    return text.rstrip('0').rstrip('.') if '.' in text else text
+
+
+def _scaled(value: float | None, scale: Sequence[tuple[float, float, str]], base: str) -> str:
+    """Write a value in the first unit whose limit it reaches, once it is rounded."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    rounded = float(f'{value:.3g}')
+    if rounded == 0:
+        return f'0 {base}'
+    divisor, unit = next((divisor, unit) for least, divisor, unit in scale if abs(rounded) >= least)
+    return f'{digits(rounded / divisor)} {unit}'
 
 
 def run_tables(runs: Sequence[Run]) -> RenderableType:
     """Return everything that `iomtwin run` prints: of one run, or averaged over several seeds."""
     summary = runs[0].summary if len(runs) == 1 else summarise(runs)
     rows: Rows = {(row['metric'], row['flow'] or row['class']): row for row in summary}
-    stations = pl.concat([run.table('stations') for run in runs]).group_by('station', 'kind').agg(
+    stations = pl.concat([run.table('stations') for run in runs]).group_by('station', 'kind', maintain_order=True).agg(
         pl.col('utilisation', 'waiting_mean').mean(), pl.col('waiting_max').max())
-    parts: list[RenderableType] = [flow_table(rows), device_table(rows), _stations(stations)]
-    if ('round_time', None) in rows or ('rounds_complete', None) in rows:
-        parts.append(_rounds(rows))
+    tables = (flow_table(rows), crypto_table(rows), device_table(rows, runs[0]), station_table(stations))
+    parts: list[RenderableType] = [part for table in tables for part in (table, '')]
+    rounds = [row for run in runs for row in run.summary if row['metric'] == 'rounds_complete']
+    if rounds:
+        parts.append(_rounds(rows, rounds))
+    if len(runs) > 1:
+        parts.append(Text(f'All numbers are means of {len(runs)} runs, the most in line is the most in any of them.'))
     return Group(*parts)
+
+
+def _table(title: str, headers: Sequence[str], caption: str = '', n_left: int = 1) -> Table:
+    """Return an empty table, the first columns aligned to the left; cells are folded, never cut."""
+    table = Table(title=title, title_justify='left', title_style='bold', caption=caption or None,
+                  caption_justify='left', box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for i, header in enumerate(headers):
+        table.add_column(header, justify='left' if i < n_left else 'right', overflow='fold')
+    return table
 
 
 def _names(rows: Rows, metric: str) -> list[str]:
@@ -75,59 +120,66 @@ def _mean(rows: Rows, metric: str, name: str | None) -> float | None:
 
 
 def flow_table(rows: Rows) -> Table:
-    """Return one line a flow."""
-    table = Table(title='Messages', title_justify='left', caption_justify='left',
-                  caption='crypto: share of the mean latency spent computing it, and of the bytes sent')
-    for header in ('flow', 'launched', 'p50', 'p95', 'p99', 'late or missing', 'not delivered', 'crypto: time',
-                   'bytes', 'crypto: bytes'):
-        table.add_column(header, justify='left' if header == 'flow' else 'right')
+    """Return one line a flow: how many messages, how long they took, which failed."""
+    table = _table('Messages', ('flow', 'launched', 'median', 'p95', 'p99', 'deadline\nmissed', 'not\ndelivered'),
+                   'p95: 95 of 100 messages took no longer; deadline missed: late or not delivered, of those that '
+                   'have one')
     for flow in _names(rows, 'launched'):
         latency = rows['latency', flow]
-        failed = {name: int(rows[name, flow]['mean']) for name in ('dropped', 'rejected', 'lost', 'unfinished')}
+        failed = {name: _mean(rows, name, flow) for name in ('dropped', 'rejected', 'lost', 'unfinished')}
         table.add_row(
             flow, count(_mean(rows, 'launched', flow)), *(seconds(latency[p]) for p in ('p50', 'p95', 'p99')),
             share(_mean(rows, 'deadline_miss_ratio', flow)),
-            ', '.join(f'{n:,} {name}' for name, n in failed.items() if n) or '0',
-            share(_mean(rows, 'crypto_latency_share', flow)), n_bytes(_mean(rows, 'wire_bytes', flow)),
-            share(_mean(rows, 'crypto_wire_share', flow)))
+            ', '.join(f'{count(n)} {name}' for name, n in failed.items() if n) or '0')
     return table
 
 
-def device_table(rows: Rows) -> Table:
-    """Return one line a class of devices."""
-    table = Table(title='Devices', title_justify='left', caption_justify='left',
-                  caption='energy: of one device over the measured time; crypto: computing it, and sending its bytes')
-    for header in ('class', 'devices', 'energy', 'crypto', 'battery', 'without crypto'):
-        table.add_column(header, justify='left' if header == 'class' else 'right')
+def crypto_table(rows: Rows) -> Table:
+    """Return one line a flow: what cryptography adds to its messages."""
+    table = _table('Cryptography in messages', ('flow', 'of the latency', 'of the bytes', 'bytes in all'),
+                   'of the latency: computing, without the time that its bytes take')
+    for flow in _names(rows, 'launched'):
+        table.add_row(flow, share(_mean(rows, 'crypto_latency_share', flow)),
+                      share(_mean(rows, 'crypto_wire_share', flow)), n_bytes(_mean(rows, 'wire_bytes', flow)))
+    return table
+
+
+def device_table(rows: Rows, run: Run) -> Table:
+    """Return one line a class of devices, of which there are as many in every run."""
+    n_devices = {row['class']: row['n'] for row in run.summary if row['metric'] == 'energy'}
+    headers = ('class', 'devices', 'energy\nof one', 'crypto\nshare', 'battery', 'battery\nwithout crypto')
+    table = _table('Devices', headers,
+                   'energy over the measured time; crypto: computing it, and sending and receiving its bytes')
     for name in _names(rows, 'energy'):
-        days, without = _mean(rows, 'battery_days', name), _mean(rows, 'battery_days_without_crypto', name)
+        battery, without = _mean(rows, 'battery_days', name), _mean(rows, 'battery_days_without_crypto', name)
         table.add_row(
-            name, count(rows['energy', name]['n']), energy(_mean(rows, 'energy', name)),
-            share(_mean(rows, 'crypto_energy_share', name)), 'mains' if days is None else f'{days:.3g} days',
-            '' if without is None else f'{without:.3g} days')
+            name, count(n_devices[name]), energy(_mean(rows, 'energy', name)),
+            share(_mean(rows, 'crypto_energy_share', name)), 'mains' if battery is None else days(battery),
+            days(without))
     return table
 
 
-def _stations(stations: pl.DataFrame) -> RenderableType:
-    busiest = stations.filter(pl.col('kind') != 'queue').sort('utilisation', descending=True).head(3)
-    table = Table(title='Busiest parts', title_justify='left')
-    for header in ('part', 'kind', 'busy', 'waiting, mean', 'waiting, most'):
-        table.add_column(header, justify='left' if header in ('part', 'kind') else 'right')
+def station_table(stations: pl.DataFrame) -> Table:
+    """Return one line for each of the three busiest parts."""
+    real = stations.filter(pl.col('kind') != 'queue')
+    busiest = real.sort('utilisation', descending=True, maintain_order=True).head(3)
+    table = _table('Busiest parts', ('part', 'kind', 'busy', 'in line,\nmean', 'in line,\nmost'),
+                   'busy: share of the measured time; in line: messages, or segments of them, that wait', n_left=2)
     for row in busiest.iter_rows(named=True):
-        table.add_row(row['station'], row['kind'], share(row['utilisation']), f'{row["waiting_mean"]:.3g}',
+        table.add_row(row['station'], row['kind'], share(row['utilisation']), digits(row['waiting_mean']),
                       count(row['waiting_max']))
     return table
 
 
-def _rounds(rows: Rows) -> Text:
-    text = Text('Federated learning: ')
-    complete = rows['rounds_complete', None]
-    text.append(f'{complete["mean"]:.0f} of {complete["n"]} rounds begun were completed')
-    for metric, words in (('round_time', 'round'), ('distribution_time', 'model at its last client after')):
-        row = rows.get((metric, None))
-        if row is not None:
-            text.append(f'; {words} {seconds(row["mean"])} (p95 {seconds(row["p95"])})')
-    return text
+def _rounds(rows: Rows, rounds: Sequence[dict[str, Any]]) -> Text:
+    n_begun, n_complete = sum(row['n'] for row in rounds), sum(row['mean'] for row in rounds)
+    text = Text(f'Federated learning: {n_complete:.0f} of {n_begun} rounds begun were completed')
+    for metric, words in (('round_time', 'a round took'),
+                          ('distribution_time', 'the model was at its last client after')):
+        mean = _mean(rows, metric, None)
+        if mean is not None:
+            text.append(f'; {words} {seconds(mean)} on average')
+    return text.append('.')
 
 
 def comparison_table(differences: pl.DataFrame, base: str, other: str) -> Table:
@@ -135,29 +187,53 @@ def comparison_table(differences: pl.DataFrame, base: str, other: str) -> Table:
     different = differences.filter((pl.col('difference') != 0) | (pl.col('ci95_low') != pl.col('ci95_high')))
     n_equal = differences.height - different.height
     n = int(differences['n'].max() or 0)  # type: ignore[arg-type]  # a count
-    caption = (f'{n} pairs under common random numbers; [bold]bold[/]: the 95 % interval excludes zero' if n > 1 else
-               'one pair: no interval; use --replications')
+    caption = 'the two have no metric in common' if n == 0 else (
+        'one pair of runs: no interval; use --replications') if n == 1 else (
+        f'{n} pairs of runs with common random numbers; ±: the 95 % interval of the difference; *: it excludes zero; '
+        'pp: percentage points')
     caption += f'; {n_equal} metrics are the same on both sides' if n_equal else ''
-    table = Table(title=f'{other} against {base}', title_justify='left', caption=caption, caption_justify='left')
-    for header in ('metric', 'of', base, other, 'difference', '95 % interval'):
-        table.add_column(header, justify='left' if header in ('metric', 'of') else 'right')
+    table = _table(f'{other} against {base}', ('metric', 'of', *map(_heading, (base, other)), 'difference', '±', ''),
+                   caption, n_left=2)
     for row in different.iter_rows(named=True):
-        write = _writer(row['unit'])
-        metric = row['metric'].replace('_', ' ') + ('' if row['statistic'] == 'mean' else f' {row["statistic"]}')
-        interval = '' if row['ci95_low'] is None else f'{write(row["ci95_low"])} to {write(row["ci95_high"])}'
-        table.add_row(metric, row['of'], write(row['base']), write(row['other']), write(row['difference']), interval,
-                      style='bold' if row['is_settled'] else None)
+        write, write_difference = _writers(row['unit'])
+        metric = METRICS.get(row['metric'], row['metric'].replace('_', ' '))
+        metric += '' if row['statistic'] == 'mean' else f' {row["statistic"]}'
+        difference = write_difference(row['difference'])
+        half = '' if row['ci95_low'] is None else write_difference((row['ci95_high'] - row['ci95_low']) / 2)
+        sign = '+' if row['difference'] > 0 and difference[0] != '<' else ''
+        table.add_row(metric, row['of'], write(row['base']), write(row['other']), sign + difference, half,
+                      '*' if row['is_settled'] else '', style='bold' if row['is_settled'] else None)
     return table
 
 
-def _writer(unit: str) -> Any:
-    return {'s': seconds, 'B': n_bytes, '1': share, 'J': energy, 'd': lambda days: f'{days:.3g} days'}.get(
-        unit, lambda value: f'{value:.3g}')
+def _heading(name: str) -> str:
+    """Return the name of a scenario in lines of a column's width."""
+    return name if len(name) <= 12 else name.replace('-', '-\n')
+
+
+def _writers(unit: str) -> tuple[Callable[[float], str], Callable[[float], str]]:
+    """Return how to write values of a unit, and differences of them."""
+    writers: dict[str, Callable[[float], str]] = {
+        's': seconds, 'B': n_bytes, '1': share, 'J': energy, 'd': lambda value: f'{digits(value)} d'}
+    write = writers.get(unit, count)
+    return write, (lambda value: f'{digits(100 * value)} pp') if unit == '1' else write
+
+
+def profile_table(rows: Sequence[dict[str, str]]) -> Table:
+    """Return the numbers of a profile, each with its source."""
+    table = _table('', ('number', 'value', 'quality', 'source'), n_left=4)
+    for row in rows:
+        name = ' '.join(filter(None, (row['stage'], row['variant'], row['what'])))
+        has_seconds = row['seconds'] and not row['value'].endswith(' s')
+        value = f'{row["value"]} = {seconds(float(row["seconds"]))}' if has_seconds else row['value']
+        source = f'{row["source"]}: {row["formula"]}' if row['formula'] else row['source']
+        table.add_row(*map(Text, (name, value, row['quality'], source)))
+    return table
 
 
 def plain_table(rows: Sequence[dict[str, str]]) -> Table:
     """Return rows of texts under their keys."""
-    table = Table(*rows[0])
+    table = _table('', tuple(rows[0]), n_left=len(rows[0]))
     for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
+        table.add_row(*map(Text, row.values()))
     return table

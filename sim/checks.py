@@ -3,18 +3,23 @@
 Each check yields (location, message); the first one found is reported.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 
 from sim import wire
 from sim.errors import InputError
-from sim.hospital import SERVER
+from sim.hospital import CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.loading import Location, Origin
 from sim.profiles import load_profile
-from sim.scenario import Scenario
+from sim.scenario import DeviceClass, Scenario
 
 Findings = Iterator[tuple[Location, str]]
 DEVICES_MAX = 10_000_000  # rows of arrays, about 1 KiB each while it runs
+ACCESS_POINTS_MAX = 100_000  # a region's; objects, about 10 KiB each while it is lowered
+MESSAGES_MAX = 1e12  # four days at three million a second
+DURATION_MAX_S = 1e9  # thirty years; beyond, a float is coarser than a microsecond's tenth
+TAKEN = re.compile(rf'{CORE}|{CLUSTER}|{SERVER}|broker|(floor|crypto)-.*|.*-link')  # names of other parts
 
 
 def check(scenario: Scenario, origin: Origin) -> None:
@@ -53,6 +58,8 @@ def server_cores(scenario: Scenario) -> int:
 def _times(scenario: Scenario) -> Findings:
     if scenario.warm_up >= scenario.duration:
         yield ('warm_up',), f'{scenario.warm_up:g} s is not shorter than the duration, {scenario.duration:g} s'
+    if scenario.duration > DURATION_MAX_S:
+        yield ('duration',), f'{scenario.duration:g} s is too long; at most {DURATION_MAX_S:g} s'
 
 
 def _wards(scenario: Scenario) -> Findings:
@@ -60,16 +67,20 @@ def _wards(scenario: Scenario) -> Findings:
         for kind in ward.access_points:
             if kind not in scenario.access_points:
                 yield ('wards', name, 'access_points', kind), _unknown(kind, scenario.access_points, 'access_points')
+    n_points = sum(ward.count * sum(ward.access_points.values()) for ward in scenario.wards.values())
+    if n_points > ACCESS_POINTS_MAX:
+        yield ('wards',), f'have {n_points:,} access points; at most {ACCESS_POINTS_MAX:,} fit'
     for name, point in scenario.access_points.items():
         if point.connection_interval is not None and point.technology != 'ble':
             yield ('access_points', name, 'connection_interval'), (
                 f'{point.technology} has no connection events; only ble does')
         if point.loss_ratio and not wire.TECHNOLOGIES[point.technology].is_shared:
-            yield ('access_points', name, 'loss_ratio'), 'cables lose no frames here; remove it'
+            yield ('access_points', name, 'loss_ratio'), (
+                f'found {point.loss_ratio:g}; cables lose no frames here, remove it')
 
 
 def _devices(scenario: Scenario) -> Findings:
-    n_devices = 0
+    n_devices, n_messages = 0, 0.0
     for name, device in scenario.devices.items():
         at: Location = ('devices', name)
         if name == SERVER or name in scenario.edge.nodes:
@@ -79,22 +90,39 @@ def _devices(scenario: Scenario) -> Findings:
         for i, ward in enumerate(device.wards):
             if ward not in scenario.wards:
                 yield (*at, 'wards', i), _unknown(ward, scenario.wards, 'wards')
+            if ward in device.wards[:i]:
+                yield (*at, 'wards', i), f"'{ward}' is named twice"
             if device.link not in scenario.wards[ward].access_points:
                 yield (*at, 'wards', i), (f"ward '{ward}' has no access point of kind '{device.link}'; "
                                           'add one there or leave the ward out')
-        n_devices += device.count or 0
+        n = _n_devices(scenario, device)
+        n_devices += n
         for stream_name, stream in device.streams.items():
-            rows = stream.arrivals if isinstance(stream.arrivals, tuple) else ()
-            if device.count is not None and any(index >= device.count for index, _ in rows):
-                yield (*at, 'streams', stream_name, 'arrivals'), f'names a device beyond the {device.count} there are'
+            beyond = [index for index, _ in stream.arrivals or () if index >= n]
+            if beyond:
+                yield (*at, 'streams', stream_name, 'arrivals'), (
+                    f'names device {beyond[0]}; there are {n}, numbered from 0')
+            rate = stream.rate or (0.0 if stream.period is None else 1.0 / stream.period)
+            n_messages += n * rate * max(stream.by_hour) * scenario.duration
     if n_devices > DEVICES_MAX:
-        yield ('devices',), f'{n_devices} devices; at most {DEVICES_MAX} fit'
+        yield ('devices',), f'are {n_devices:,}; at most {DEVICES_MAX:,} fit'
+    if n_messages > MESSAGES_MAX:
+        yield ('devices',), f'send up to {n_messages:.3g} messages; at most {MESSAGES_MAX:.0e} can be simulated'
+
+
+def _n_devices(scenario: Scenario, device: DeviceClass) -> int:
+    if device.count is not None:
+        return device.count
+    assert device.per_bed is not None
+    wards = [scenario.wards[kind] for kind in ward_kinds(scenario, device)]
+    return sum(ward.count * n_at_beds(device.per_bed, ward.beds) for ward in wards)
 
 
 def _edge(scenario: Scenario) -> Findings:
     nodes, node = scenario.edge.nodes, scenario.broker.node
-    if SERVER in nodes:
-        yield ('edge', 'nodes', SERVER), "'server' is the server's own name; rename the node"
+    for name in nodes:
+        if TAKEN.fullmatch(name):
+            yield ('edge', 'nodes', name), f"'{name}' is a name of another part of the hospital; rename the node"
     if node != SERVER and node not in nodes:
         yield ('broker', 'node'), _unknown(node, [SERVER, *nodes], 'edge.nodes')
     for name, computer in nodes.items():

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
-from numba.core import config
+from numba.core import config as numba_config
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 HERE = Path(__file__).resolve().parent
 COMPILED = ('laws.py', 'sources.py', 'histogram.py', 'engines/compiled/*.py')
 CACHES_KEPT = 4  # of other versions, for checkouts that switch back and forth
+
+
+config: Any = numba_config  # its settings are made at run time
 
 
 def _use_cache() -> None:
@@ -48,5 +51,5 @@ _use_cache()
 
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called, or take it from the cache."""
-    dispatcher: Function = njit(cache=True)(function)
-    return dispatcher
+    dispatcher: Any = njit(cache=True)(function)
+    return dispatcher  # type: ignore[no-any-return]  # called like the function that it is made from

@@ -3,11 +3,23 @@
 Every message is one line: where, what was found, what was expected, what to do.
 """
 
+LENGTH_MAX = 1_000  # characters of a message; what was found may be a megabyte
+
+
+def one_line(text: str) -> str:
+    """Return a text without what a terminal would act on, and without its middle if it is too long."""
+    line = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+    return line if len(line) <= LENGTH_MAX else f'{line[:LENGTH_MAX // 2]} … {line[-LENGTH_MAX // 2:]}'
+
 
 class IomtwinError(Exception):
     """Base of every error that iomtwin raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message as one line."""
+        return one_line(super().__str__())
 
 
 class InputError(IomtwinError):

@@ -65,6 +65,16 @@ def floor_switch(floor: int) -> str:
     return f'floor-{floor}'
 
 
+def n_at_beds(per_bed: float, beds: int) -> int:
+    """Return how many devices of a class a ward has, halves rounded up."""
+    return int(per_bed * beds + 0.5)
+
+
+def ward_kinds(scenario: Scenario, device: DeviceClass) -> tuple[str, ...]:
+    """Return the kinds of wards that a class is spread over."""
+    return device.wards or tuple(kind for kind, ward in scenario.wards.items() if device.link in ward.access_points)
+
+
 def build(scenario: Scenario, origin: Origin) -> Hospital:
     """Build the hospital of a scenario.
 
@@ -103,8 +113,7 @@ def _access_points(scenario: Scenario) -> tuple[list[AccessPoint], dict[str, lis
 
 def _attach(scenario: Scenario, origin: Origin, name: str, device: DeviceClass,
             by_ward: dict[str, list[dict[str, list[int]]]]) -> NDArray[np.int64]:
-    kinds = device.wards or tuple(kind for kind, ward in scenario.wards.items() if device.link in ward.access_points)
-    wards = [(rows, scenario.wards[kind].beds) for kind in kinds for rows in by_ward[kind]]
+    wards = [(rows, scenario.wards[kind].beds) for kind in ward_kinds(scenario, device) for rows in by_ward[kind]]
     if not wards:
         raise origin.error(('devices', name, 'link'), f"no ward has an access point of kind '{device.link}', so these "
                            'devices cannot reach the server; add one to a ward')
@@ -113,7 +122,7 @@ def _attach(scenario: Scenario, origin: Origin, name: str, device: DeviceClass,
         counts = [share + (i < rest) for i in range(len(wards))]
     else:
         assert device.per_bed is not None
-        counts = [int(device.per_bed * beds + 0.5) for _, beds in wards]
+        counts = [n_at_beds(device.per_bed, beds) for _, beds in wards]
     if not any(counts):
         raise origin.error(('devices', name), 'comes to no device at all; its wards have no beds, give a count')
     return np.concatenate([

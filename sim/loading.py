@@ -18,6 +18,8 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from sim.errors import InputError
 from sim.scenario import Scenario
@@ -28,6 +30,16 @@ ARRIVALS_BYTES_MAX = 1 << 20
 ARRIVALS_MAX = 10_000  # rows in all; a resolved scenario holds them, 50 bytes each, and must be readable again
 DEPTH_MAX = 12  # the schema is six deep
 VALUES_MAX = 200_000  # a megabyte of aliases can stand for more values than there are atoms
+
+# What pydantic says in the terms of Python, by its kind of error.
+EXPECTED = {
+    'model_type': 'expected a mapping of keys to values',
+    'dict_type': 'expected a mapping of names to values',
+    'mapping_type': 'expected a mapping of names to values',
+    'tuple_type': 'expected a list',
+    'invalid_key': 'expected a name as key',
+    'string_pattern_mismatch': 'expected lower-case letters and digits, with hyphens between them',
+}
 
 Location = tuple[str | int, ...]
 
@@ -42,10 +54,13 @@ class Origin:
 
     def error(self, location: Location, message: str) -> InputError:
         """Return an error that names the file, the line and the key."""
+        return InputError(f'{self.where(location)}: {message}')
+
+    def where(self, location: Location) -> str:
+        """Return the file, the line and the key, or the override that the key comes from."""
         if any(location[:n] in self._overridden for n in range(1, len(location) + 1)):
-            return InputError(f'--set {spell_key(location)}: {message}')
-        where = f'{self.file}:{self._line(location)} {spell_key(location)}'.rstrip()
-        return InputError(f'{where}: {message}')
+            return f'--set {spell_key(location)}'
+        return f'{self.file}:{self._line(location)} {spell_key(location)}'.rstrip()
 
     def _line(self, location: Location) -> int:
         """Return the line of a key, or of the nearest key around it that the file has."""
@@ -148,7 +163,7 @@ def _parse(file: str, text: str) -> CommentedMap:
         raise InputError(f'{file}:{line} is not YAML: {problem}; correct the text') from None
     except ReaderError as error:
         line = text.count('\n', 0, error.position) + 1
-        raise InputError(f'{file}:{line} is not YAML: holds the character {error.character!r}; remove it') from None
+        raise InputError(f'{file}:{line} is not YAML: holds the character U+{error.character:04X}; remove it') from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise InputError(f'{file}: is not YAML: {" ".join(str(error).split())[:200]}; correct the text') from None
     if not isinstance(tree, CommentedMap):
@@ -170,13 +185,15 @@ def _plain(tree: Any, what: str) -> Any:
             return {key: plain(value, depth + 1) for key, value in node.items()}
         if isinstance(node, CommentedSeq):
             return [plain(value, depth + 1) for value in node]
-        return bool(node) if isinstance(node, ScalarBoolean) else _scalar(node)
+        return _scalar(node)
 
     return plain(tree, 0)
 
 
 def _scalar(node: Any) -> Any:
     """Return a scalar without what ruamel keeps of its spelling."""
+    if isinstance(node, ScalarBoolean):  # a kind of int
+        return bool(node)
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)
@@ -192,31 +209,35 @@ def _override(data: Any, text: str) -> Location:
         new = _plain(YAML(typ='rt').load(value), f"--set {key}: '{value}'")
     except (YAMLError, ValueError, RecursionError):
         raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
-    location: list[str | int] = []
-    made_at: Location = ()
+    *outer, last = key.split('.')
     node = data
-    parts = key.split('.')
-    for i, name in enumerate(parts):
-        is_last = i + 1 == len(parts)
-        if isinstance(node, dict):
-            part: str | int = name
-            if name not in node:
-                made_at = made_at or (*location, name)
-                node[name] = {}
-        elif isinstance(node, list) and name.isdecimal() and len(name) < 10 and int(name) < len(node):
-            part = int(name)
-        else:
-            found = f'a list of {len(node)}' if isinstance(node, list) else f"'{node}'"
-            raise InputError(f"--set {key}: there is no '{name}' to set in {found}")
-        location.append(part)
-        if is_last:
-            node[part] = new
+    location: Location = ()
+    first_new: Location = ()
+    for name in outer:
+        part = _part(node, name, key)
+        location = (*location, part)
+        if isinstance(node, dict) and node.get(part) is None:
+            node[part] = {}
+            first_new = first_new or location
         node = node[part]
-    return made_at or tuple(location)
+    part = _part(node, last, key)
+    node[part] = new
+    return first_new or (*location, part)
+
+
+def _part(node: Any, name: str, key: str) -> Any:
+    """Return what a part of a dotted key is in a mapping or a list."""
+    if isinstance(node, dict):
+        return name
+    if isinstance(node, list) and name.isdecimal() and len(name) < 10 and int(name) < len(node):
+        return int(name)
+    found = f'a list of {len(node)}' if isinstance(node, list) else f"'{node}'"
+    raise InputError(f"--set {key}: there is no '{name}' to set in {found}")
 
 
 def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
     """Put the rows of CSV files in the place of their names, so that the scenario is complete."""
+    n_rows = 0
     devices = data.get('devices')
     for class_name, device in devices.items() if isinstance(devices, dict) else ():
         streams = device.get('streams') if isinstance(device, dict) else None
@@ -224,14 +245,20 @@ def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
             if isinstance(stream, dict) and isinstance(stream.get('arrivals'), str):
                 location = ('devices', class_name, 'streams', stream_name, 'arrivals')
                 name = stream['arrivals']
-                text = _read(folder / name, f'{origin.file}: arrivals {name}', ARRIVALS_BYTES_MAX)
+                text = _read(folder / name, f"{origin.where(location)}: '{name}'", ARRIVALS_BYTES_MAX)
                 stream['arrivals'] = _rows(text, partial(origin.error, location))
+                n_rows += len(stream['arrivals'])
+                if n_rows > ARRIVALS_MAX:
+                    raise origin.error(location, f'makes {n_rows:,} arrivals; at most {ARRIVALS_MAX:,} fit')
 
 
 def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]]:
-    table = csv.reader(io.StringIO(text))
-    if next(table, None) != ['device', 'time_s']:
-        raise error("the CSV file must begin with the line 'device,time_s'")
+    try:
+        header, *table = [*csv.reader(io.StringIO(text, newline=''))] or [[]]
+    except csv.Error as problem:
+        raise error(f'is not CSV ({problem}); correct the file') from None
+    if header != ['device', 'time_s']:
+        raise error(f"the CSV file begins with '{','.join(header)}'; expected 'device,time_s'")
     rows = []
     for number, row in enumerate(table, start=2):
         try:
@@ -246,14 +273,14 @@ def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]
 
 
 def _in_tree(location: Location, data: Any) -> Location:
-    """Drop the parts that pydantic adds for unions and tuples, keep those that the file has."""
+    """Drop the parts that pydantic adds for keys, unions and tuples, keep those that the file has."""
     kept: list[str | int] = []
     node: Any = data
     for part in location:
         if part in (node if isinstance(node, dict) else range(len(node)) if isinstance(node, list | tuple) else ()):
             kept.append(part)
             node = node[part]
-        elif part == location[-1] and isinstance(node, dict):
+        elif part == location[-1] != '[key]' and isinstance(node, dict):
             kept.append(part)  # a missing key
     return tuple(kept)
 
@@ -266,12 +293,17 @@ def _sentence(error: ErrorDetails, location: Location) -> str:
         known = sorted(_known_keys(location))
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
-    message = error['msg'].removeprefix('Value error, ')
     if kind == 'value_error':
-        return message
-    if isinstance(found, dict | list):
-        found = f'a {"mapping" if isinstance(found, dict) else "list"}'
-    return f"found '{found}'; {message[0].lower()}{message[1:]}"
+        return error['msg'].removeprefix('Value error, ')
+    if error['loc'][-1] == '[key]' and not isinstance(found, str):
+        return f"'{found}' is not a name; write names in quotes"
+    if kind in ('too_short', 'too_long'):
+        limit, n = ('at least', 'min_length') if kind == 'too_short' else ('at most', 'max_length')
+        return f'has {error["ctx"]["actual_length"]} entries; expected {limit} {error["ctx"][n]}'
+    found = ('a mapping' if isinstance(found, dict) else 'a list' if isinstance(found, list)
+             else 'nothing' if found is None else f"'{found}'")
+    message = EXPECTED.get(kind) or error['msg'].replace('Input should be', 'must be', 1)
+    return f'found {found}; {message[0].lower()}{message[1:]}'
 
 
 def _known_keys(location: Location) -> list[str]:

@@ -162,7 +162,7 @@ class _Lowering:
         sizes = FlowSizes({'payload': stream.payload}, stream.priority, stream.deadline or math.inf)
         self._add_routes(row, stream.flow, class_name, sizes, ('devices', class_name, 'streams', name))
         by_hour = stream.by_hour
-        if isinstance(stream.arrivals, tuple):
+        if stream.arrivals is not None:
             self.builder.source(row, self.class_rows[class_name], LISTED, listed=stream.arrivals)
         elif stream.period is not None:
             self.builder.source(row, self.class_rows[class_name], PERIODIC, stream.period, by_hour)

@@ -13,6 +13,7 @@ published. A missing number is absent, never zero and never guessed: a guessed c
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sim.errors import InputError
@@ -115,7 +116,13 @@ def load_profile(name_or_path: str | Path) -> Profile:
     except OSError as error:
         raise InputError(f"{shown}: found no readable profile '{name_or_path}' ({error.strerror}); expected one of "
                          f'{", ".join(shipped_profiles())}, or the path of a YAML file; correct the name') from None
-    entry = read_entry(shown, data, path.stem)
+    return _parse(shown, data, path.stem)
+
+
+@lru_cache(maxsize=256)
+def _parse(shown: str, data: bytes, stem: str) -> Profile:
+    """Return the profile that a file's bytes spell, parsed once: every class and node of a scenario asks for it."""
+    entry = read_entry(shown, data, stem)
     clock_hz = quantity(entry.clock.value, 'clock')
     return Profile(
         entry.name, entry.title, entry.implementation,

@@ -7,16 +7,19 @@ written to a hidden folder beside it, which takes its name when it is complete. 
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import io
 import json
 import os
 import platform
 import resource
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,7 +32,7 @@ import polars as pl
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from sim.errors import InputError
+from sim.errors import InputError, RunError
 from sim.model import OUTCOMES
 from sim.profiles import load_profile
 from sim.recording import Recording
@@ -40,6 +43,9 @@ from sim.summary import battery_days, device_energy, summarise
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONED = ('iomtwin', 'simpy', 'numpy', 'numba', 'networkx', 'polars', 'pydantic')
 NOT_HASHED = {'seed', 'replications', 'description'}  # the same experiment, run again
+PARTIAL, OLD = '.partial', '.old'
+REPLACEMENTS_MAX = 100
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ def find_runs(folder: Path) -> list[Run]:
     """
     if (folder / 'manifest.json').is_file():
         return [read_run(folder)]
-    runs = [read_run(path.parent) for path in sorted(folder.glob('seed-*/manifest.json'))]
+    found = (path.parent for path in folder.glob('seed-*/manifest.json'))
+    runs = [read_run(path) for path in sorted(found, key=lambda path: (len(path.name), path.name))]
     if not runs:
         raise InputError(f"'{folder}' holds no run; give a run folder, a scenario's folder or a .yaml file")
     return runs
@@ -114,19 +121,88 @@ def scenario_folder(out: Path, scenario: Scenario) -> Path:
 
 @contextmanager
 def complete_folder(target: Path) -> Iterator[Path]:
-    """Give a hidden folder to write to, and rename it to `target` at the end; on any error remove it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f'.{target.name}.{os.getpid()}.partial'
-    partial.mkdir()
+    """Give a hidden folder to write to, and rename it to `target` at the end; on any error remove it.
+
+    A complete folder that is already there is replaced in one step, so that readers find the old or the new one, and
+    of processes that write to one target the last wins.
+
+    Raises
+    ------
+    RunError
+        If the disk is full, or refuses for another reason.
+    """
+    partial = _partial(target)
     try:
-        yield partial
-        old = target.parent / f'.{target.name}.{os.getpid()}.old'
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+        with _told(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.mkdir()
+            yield partial
+            _replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def complete_file(target: Path) -> Iterator[Path]:
+    """Give a hidden file to write to, and rename it to `target` at the end; on any error remove it.
+
+    Raises
+    ------
+    RunError
+        If the disk is full, or refuses for another reason.
+    """
+    partial = _partial(target)
+    try:
+        with _told(target):
+            yield partial
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _partial(target: Path) -> Path:
+    return target.parent / f'.{target.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}'
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Tell what a disk refuses in words for its owner."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f'{target}: cannot be written ({error.strerror or error}); make room, or choose another folder '
+                       'with --out') from error
+
+
+def remove_partial(parent: Path, pid: int) -> None:
+    """Remove what a process that was killed had not finished."""
+    for partial in parent.glob(f'.*.{pid}-*{PARTIAL}'):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(partial: Path, target: Path) -> None:
+    """Give a complete folder its name; a folder that has the name is then at the place of the partial one, or gone."""
+    for _ in range(REPLACEMENTS_MAX):
+        try:
+            partial.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            return
+        if _exchange(partial, target):
+            return
+        with suppress(FileNotFoundError):  # another process was faster
+            target.rename(partial / OLD)
+        shutil.rmtree(partial / OLD, ignore_errors=True)
+    raise OSError(errno.EEXIST, 'other processes keep writing to it')
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap the names of two folders in one step: renameat2 of Linux 3.15, which most of its file systems know."""
+    renameat2 = getattr(ctypes.CDLL(None), 'renameat2', None)
+    return renameat2 is not None and renameat2(
+        AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
 
 
 def write_run(folder: Path, execution: Execution) -> None:
@@ -135,14 +211,28 @@ def write_run(folder: Path, execution: Execution) -> None:
     (folder / 'manifest.json').write_text(json.dumps(_manifest(execution), indent=2) + '\n', 'utf-8')
     (folder / 'scenario.yaml').write_text(resolved_yaml(execution.scenario), 'utf-8')
     if recording.trace != 'none':
-        jobs(recording).write_parquet(folder / 'jobs.parquet')
+        write_table(jobs(recording), folder / 'jobs.parquet')
     if recording.trace == 'stages':
-        stages(recording).write_parquet(folder / 'stages.parquet')
+        write_table(stages(recording), folder / 'stages.parquet')
     if recording.rounds:
-        rounds(recording).write_parquet(folder / 'rounds.parquet')
-    devices(recording).write_parquet(folder / 'devices.parquet')
-    stations(recording).write_parquet(folder / 'stations.parquet')
-    (folder / 'summary.json').write_text(json.dumps(summarise(recording), indent=1) + '\n', 'utf-8')
+        write_table(rounds(recording), folder / 'rounds.parquet')
+    write_table(devices(recording), folder / 'devices.parquet')
+    write_table(stations(recording), folder / 'stations.parquet')
+    (folder / 'summary.json').write_text(json.dumps(summarise(recording), indent=1, allow_nan=False) + '\n', 'utf-8')
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write a table as Parquet.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    try:
+        table.write_parquet(path)
+    except pl.exceptions.ComputeError as error:  # what Polars makes of a full disk
+        raise OSError(str(error).rpartition('IO error: ')[2]) from error
 
 
 def resolved_yaml(scenario: Scenario) -> str:

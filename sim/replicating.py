@@ -1,7 +1,7 @@
 """Many runs: one after the other in this process, or on several processes; each leaves its run folder or nothing.
 
-Workers are separate processes that take plans from one list. An interrupt ends them at once; what they had not
-finished is removed, what they had is kept.
+Workers are separate processes that take plans from one list. An interrupt, the death of one of them, or that of the
+parent ends them all at once; what they had not finished is removed, what they had is kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import queue
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +22,13 @@ from typing import Any
 from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
 from sim.recording import Trace
-from sim.records import Run, complete_folder, read_run, scenario_folder, write_run
+from sim.records import Run, complete_folder, read_run, remove_partial, scenario_folder, write_run
 from sim.running import execute, with_seed
 from sim.scenario import Scenario
 
 Progress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
 POLL_S = 0.2  # how often the parent looks after its workers
+END_S = 10.0  # what workers get to tidy up
 
 
 @dataclass(frozen=True)
@@ -90,31 +92,57 @@ def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish
     for _ in range(n):
         tasks.put(None)
     workers = [context.Process(target=_work, args=(tasks, news, out, trace, finish), daemon=True) for _ in range(n)]
-    for worker in workers:
-        worker.start()
     try:
+        _start(workers)
         folders = _follow(workers, news, len(plans), tell)
+        for worker in workers:
+            worker.join(END_S)
     finally:
-        for worker in workers:
-            if worker.is_alive():
-                worker.terminate()
-        for worker in workers:
-            worker.join(10)
+        _stop(workers)
+        for parent in {scenario_folder(out, plan.scenario) for plan in plans}:
+            for worker in workers:
+                if worker.pid is not None:
+                    remove_partial(parent, worker.pid)
         for channel in (tasks, news):
             channel.cancel_join_thread()
     return [read_run(folders[i]) for i in range(len(plans))]
+
+
+def _start(workers: Sequence[SpawnProcess]) -> None:
+    """Start workers that hear no Ctrl-C, which a terminal sends to them too: it is the parent who ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a process begins with its parent's mask
+    try:
+        for worker in workers:
+            worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stop(workers: Sequence[SpawnProcess]) -> None:
+    """End what still runs: politely first, so that it tidies up."""
+    running = [worker for worker in workers if worker.is_alive()]
+    for worker in running:
+        worker.terminate()
+    for worker in running:
+        worker.join(END_S)
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
 
 
 def _follow(workers: Sequence[SpawnProcess], news: Any, n_plans: int, tell: Progress) -> dict[int, Path]:
     """Collect what workers say until every plan has its folder."""
     folders: dict[int, Path] = {}
     while len(folders) < n_plans:
+        exit_codes = [worker.exitcode for worker in workers]
+        dead = [code for code in exit_codes if code not in (None, 0)]
+        if dead:
+            raise RunError(f'a worker process died ({_cause(dead[0])}); try --jobs 1')
         try:
             i, what, value = news.get(timeout=POLL_S)
         except queue.Empty:
-            dead = [worker.exitcode for worker in workers if worker.exitcode not in (None, 0)]
-            if dead:
-                raise RunError(f'a worker process died ({_cause(dead[0])}); try --jobs 1') from None
+            if None not in exit_codes:
+                raise RunError('the worker processes ended with runs left to make; try --jobs 1') from None
             continue
         if what == 'progress':
             tell(i, *value)
@@ -138,9 +166,14 @@ def _tell_parent(news: Any, plan: int, share: float, n_jobs: int) -> None:
 
 
 def _work(tasks: Any, news: Any, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
-    """Make runs until there are no more; the parent's SIGTERM unwinds, so that no partial folder stays."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Make runs until there are no more; SIGTERM unwinds, so that no partial folder stays."""
+
+    def end(*_: object) -> None:
+        news.cancel_join_thread()  # perhaps nobody reads any more
+        sys.exit(143)
+
+    signal.signal(signal.SIGTERM, end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while (task := tasks.get()) is not None:
         i, plan = task
         try:
@@ -150,3 +183,11 @@ def _work(tasks: Any, news: Any, out: Path, trace: Trace, finish: Callable[[Path
             news.put((i, 'error', error))
             return
         news.put((i, 'done', run.folder))
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's death, however it dies, and end this process: nobody wants its runs any more."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, 'workers have a parent'
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -4,11 +4,13 @@ This module is the schema; `sim.loading` reads files into it and `sim.checks` lo
 Every value has a default or is required; dumping a scenario writes them all.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,8 +25,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from sim import wire
-from sim.units import DIMENSIONS, quantity, spell
+from sim.units import DIMENSIONS, a, quantity, spell
 
+SIZE_MAX = 1 << 40  # 1 TiB: a hospital's whole archive of images is as large
 PRIORITIES_MAX = 8  # strict classes; Wi-Fi and Ethernet have eight (IEEE 802.1Q)
 NAME = r'^[a-z0-9]+(-[a-z0-9]+)*$'
 
@@ -40,7 +43,7 @@ class Quantity:
         """Return the value of a text."""
         example = DIMENSIONS[self.dimension][1]
         if not isinstance(text, str):
-            raise ValueError(f"'{text}' has no unit; write a {self.dimension}, e.g. '{example}'")
+            raise ValueError(f"'{text}' has no unit; write {a(self.dimension)}, e.g. '{example}'")
         value = quantity(text, self.dimension)
         if value < 0 or (value == 0 and not self.may_be_zero):
             raise ValueError(f"'{text}' must be {'zero or more' if self.may_be_zero else 'positive'}")
@@ -55,7 +58,7 @@ class Quantity:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Describe the text."""
         return {'type': 'string', 'pattern': r'^[0-9.eE+-]+ \S.*$', 'examples': [DIMENSIONS[self.dimension][1]],
-                'description': f'a {self.dimension} with its unit'}
+                'description': f'{a(self.dimension)} with its unit'}
 
 
 def _size(value: object) -> int:
@@ -64,15 +67,22 @@ def _size(value: object) -> int:
     n_bytes = quantity(value, 'size')
     if n_bytes < 1 or n_bytes != int(n_bytes):
         raise ValueError(f"'{value}' must be a whole number of bytes, at least 1 B")
+    if n_bytes > SIZE_MAX:
+        raise ValueError(f"'{value}' is too large; at most {SIZE_MAX >> 40} TiB")
     return int(n_bytes)
 
 
 def _time_of_day(text: object) -> float:
-    hours, _, minutes = str(text).partition(':')
-    if not (isinstance(text, str) and hours.isdigit() and minutes.isdigit() and len(minutes) == 2
-            and int(hours) < 24 and int(minutes) < 60):
+    found = re.fullmatch(r'([01]?[0-9]|2[0-3]):([0-5][0-9])', text) if isinstance(text, str) else None
+    if found is None:
         raise ValueError(f"'{text}' is not a time of day; write it in quotes, e.g. '08:00'")
-    return 3600.0 * int(hours) + 60.0 * int(minutes)
+    return 3600.0 * int(found[1]) + 60.0 * int(found[2])
+
+
+def _some_hour(by_hour: tuple[float, ...]) -> tuple[float, ...]:
+    if not any(by_hour):
+        raise ValueError('is zero at every hour; at least one must be positive')
+    return by_hour
 
 
 Time = Annotated[float, Quantity('time')]
@@ -90,12 +100,19 @@ Name = Annotated[str, Field(pattern=NAME, max_length=40)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Priority = Annotated[int, Field(ge=0, lt=PRIORITIES_MAX)]
+ByHour = Annotated[tuple[Annotated[float, Field(ge=0.0)], ...], Field(min_length=24, max_length=24, strict=False),
+                   AfterValidator(_some_hour)]
+Arrival = Annotated[tuple[Annotated[int, Field(ge=0)], Delay], Field(strict=False)]
+Arrivals = Annotated[  # by its rows; `sim.loading` puts them in the place of a file's name
+    tuple[Arrival, ...], Field(strict=False), WithJsonSchema({'anyOf': [{'type': 'string'}, {
+        'type': 'array', 'items': {'type': 'array', 'prefixItems': [{'type': 'integer'}, {'type': 'string'}],
+                                   'minItems': 2, 'maxItems': 2}}]})]
 
 
 class Part(BaseModel):
     """A part of a scenario: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True, strict=True)
+    model_config = ConfigDict(extra='forbid', frozen=True, strict=True, allow_inf_nan=False)
 
 
 class AccessPointKind(Part):
@@ -148,10 +165,9 @@ class Stream(Part):
     payload: Size
     period: Time | None = Field(None, description='with a phase drawn for each device')
     rate: Frequency | None = Field(None, description='of a Poisson process, for each device')
-    arrivals: str | tuple[tuple[int, Delay], ...] | None = Field(
+    arrivals: Arrivals | None = Field(
         None, description='a CSV file with the columns device,time_s; or the rows themselves')
-    by_hour: Annotated[tuple[Annotated[float, Field(ge=0.0)], ...], Field(min_length=24, max_length=24)] = Field(
-        (1.0,) * 24, description='multipliers of the rate, from midnight on', strict=False)
+    by_hour: ByHour = Field((1.0,) * 24, description='multipliers of the rate, from midnight on')
     priority: Priority = Field(1, description='0 is the most urgent')
     deadline: Time | None = None
 
@@ -160,8 +176,8 @@ class Stream(Part):
         given = [name for name in ('period', 'rate', 'arrivals') if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f'needs exactly one of period, rate and arrivals; found {" and ".join(given) or "none"}')
-        if not any(self.by_hour):
-            raise ValueError('by_hour is zero at every hour; at least one must be positive')
+        if self.arrivals is not None and set(self.by_hour) != {1.0}:
+            raise ValueError('by_hour multiplies a period or a rate, and arrivals have neither; remove one of them')
         return self
 
 
@@ -179,7 +195,8 @@ class DeviceClass(Part):
     @model_validator(mode='after')
     def _one_number(self) -> 'DeviceClass':
         if (self.count is None) == (self.per_bed is None):
-            raise ValueError('needs exactly one of count and per_bed')
+            found = 'none' if self.count is None else 'both'
+            raise ValueError(f'needs exactly one of count and per_bed; found {found}')
         return self
 
 

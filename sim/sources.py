@@ -22,6 +22,7 @@ from sim.model import LISTED, PERIODIC, Floats, Ints, Model
 
 BLOCK_ARRIVALS = 65_536  # about 4 MB a block, small against everything else
 DAY_S = 86_400.0
+EMITTER = np.dtype([('exposure', 'f8'), ('k', 'i8'), ('list_next', 'i8')], align=True)  # a source of one entity
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,16 @@ def unwarp(x: float, starts_at_s: float, hours: np.ndarray) -> float:
 
 @compiled
 def _fill(until_s, starts_at_s, run_key, timing, gap_s, profile_row, by_hour, listed_s, stream_key, source,
-          entity_key, list_next, list_end, k, exposure, out_time, out_emitter, out_k):
-    """Emit every arrival before `until_s`, as far as the output reaches, and return how many there were.
+          entity_key, list_end, state, new_state, out_time, out_emitter, out_k):
+    """Write every arrival before `until_s`, as far as there is room, and the state after them.
 
-    The state (k, exposure, list_next) advances only when all of them found room.
+    Returns how many there are: if more than there is room for, the new state is of no use.
     """
     n = 0
     for e in range(source.size):
         s = source[e]
-        k_e, x_e, row = k[e], exposure[e], list_next[e]
+        now = state[e]
+        k, exposure, row = now.k, now.exposure, now.list_next
         while True:
             if timing[s] == LISTED:
                 if row >= list_end[e]:
@@ -73,31 +75,31 @@ def _fill(until_s, starts_at_s, run_key, timing, gap_s, profile_row, by_hour, li
             else:
                 # exposure holds the sum of the gaps so far (Poisson) or the phase (periodic)
                 if timing[s] == PERIODIC:
-                    step = (x_e + k_e) * gap_s[s]
+                    step = (exposure + k) * gap_s[s]
                 else:
-                    job = job_key(run_key, entity_key[e], stream_key[s], k_e)
-                    step = x_e - math.log(uniform(job, GAP, 0, 0, 0)) * gap_s[s]
+                    job = job_key(run_key, entity_key[e], stream_key[s], k)
+                    step = exposure - math.log(uniform(job, GAP, 0, 0, 0)) * gap_s[s]
                 time = step if profile_row[s] < 0 else unwarp(step, starts_at_s, by_hour[profile_row[s]])
             if time >= until_s:
                 break
             if n < out_time.size:
-                out_time[n], out_emitter[n], out_k[n] = time, e, k_e
+                out_time[n], out_emitter[n], out_k[n] = time, e, k
             n += 1
-            k_e += 1
+            k += 1
             row += 1
             if timing[s] != LISTED and timing[s] != PERIODIC:
-                x_e = step
-        if out_time.size > 0:
-            k[e], exposure[e], list_next[e] = k_e, x_e, row
+                exposure = step
+        after = new_state[e]
+        after.k, after.exposure, after.list_next = k, exposure, row
     return n
 
 
 @compiled
-def _phases(run_key, entity_key, stream_key, source, timing, exposure):
+def _phases(run_key, entity_key, stream_key, source, timing, state):
     for e in range(source.size):
         if timing[source[e]] == PERIODIC:
             job = job_key(run_key, entity_key[e], stream_key[source[e]], 0)
-            exposure[e] = uniform(job, PHASE, 0, 0, 0)
+            state[e].exposure = uniform(job, PHASE, 0, 0, 0)
 
 
 @compiled
@@ -119,10 +121,10 @@ class Arrivals:
         self._source = np.repeat(np.arange(len(emitters)), [len(rows) for rows in emitters]).astype(np.int64)
         self._entity_key = entities.key[self._entity]
         self._stream_key = np.array([laws.name_key('stream', model.streams[s]) for s in sources.stream], np.int64)
-        self._k = np.zeros(self._entity.size, np.int64)
-        self._exposure = np.zeros(self._entity.size)
-        self._list_next, self._list_end = self._list_bounds(entities.index[self._entity])
-        _phases(run_key, self._entity_key, self._stream_key, self._source, sources.timing, self._exposure)
+        self._state = np.zeros(self._entity.size, EMITTER)
+        self._new_state = np.zeros(self._entity.size, EMITTER)
+        self._state['list_next'], self._list_end = self._list_bounds(entities.index[self._entity])
+        _phases(run_key, self._entity_key, self._stream_key, self._source, sources.timing, self._state)
         self._block_s = self._block_length()
         self._from_s = 0.0
 
@@ -145,7 +147,7 @@ class Arrivals:
             peak[s] = sources.by_hour[row].max() if row >= 0 else 1.0
         timed = sources.timing != LISTED
         rate = float(np.sum(n_emitters[timed] * peak[timed] / sources.gap_s[timed]))
-        rate += float(np.sum(self._list_end - self._list_next)) / self._model.duration_s
+        rate += float(np.sum(self._list_end - self._state['list_next'])) / self._model.duration_s
         return BLOCK_ARRIVALS / rate if rate > 0 else math.inf
 
     def next_block(self) -> Block | None:
@@ -154,18 +156,27 @@ class Arrivals:
         if self._from_s >= model.duration_s or not self._entity.size:
             return None
         until_s = min(self._from_s + self._block_s, model.duration_s)
-        state = (until_s, model.starts_at_s, self._run_key, sources.timing, sources.gap_s, sources.profile_row,
-                 sources.by_hour, sources.listed_s, self._stream_key, self._source, self._entity_key,
-                 self._list_next, self._list_end, self._k, self._exposure)
-        none = np.empty(0, np.int64)
-        n = _fill(*state, np.empty(0), none, none)
-        time_s, emitter, k = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
-        if n:
-            _fill(*state, time_s, emitter, k)
-        job, key = np.empty(n, np.int64), np.empty(n, np.int64)
-        _keys(self._run_key, self._entity_key, self._stream_key, self._source, emitter, k, job, key)
-        order: NDArray[np.int64] = np.lexsort((key, time_s))
+        time_s, emitter, k = self._arrivals_before(until_s, 2 * BLOCK_ARRIVALS)
         self._from_s = until_s
-        emitter = emitter[order]
-        return Block(time_s[order], key[order], job[order], self._entity[emitter],
-                     sources.stream[self._source[emitter]], k[order])
+        order: NDArray[np.int64] = np.argsort(time_s)
+        time_s = time_s[order]
+        emitter, k = emitter[order], k[order]
+        job, key = np.empty(k.size, np.int64), np.empty(k.size, np.int64)
+        _keys(self._run_key, self._entity_key, self._stream_key, self._source, emitter, k, job, key)
+        if np.any(time_s[1:] == time_s[:-1]):
+            order = np.lexsort((key, time_s))
+            emitter, k, job, key = emitter[order], k[order], job[order], key[order]
+        return Block(time_s, key, job, self._entity[emitter], sources.stream[self._source[emitter]], k)
+
+    def _arrivals_before(self, until_s: float, room: int) -> tuple[Floats, Ints, Ints]:
+        """Return time, emitter and k of the arrivals up to a time, emitter by emitter, and advance the state."""
+        model, sources = self._model, self._model.sources
+        while True:
+            time_s, emitter, k = np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)
+            n = _fill(until_s, model.starts_at_s, self._run_key, sources.timing, sources.gap_s, sources.profile_row,
+                      sources.by_hour, sources.listed_s, self._stream_key, self._source, self._entity_key,
+                      self._list_end, self._state, self._new_state, time_s, emitter, k)
+            if n <= room:
+                self._state, self._new_state = self._new_state, self._state
+                return time_s[:n], emitter[:n], k[:n]
+            room = n

@@ -4,6 +4,7 @@
 does not apply is None. Percentiles come from log-binned histograms everywhere.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ DAY_S = 86_400.0
 
 def row(metric: str, unit: str, *, flow: str | None = None, class_: str | None = None, station: str | None = None,
         n: int | None = None, mean: float | None = None, bins: NDArray[np.int64] | None = None) -> dict[str, Any]:
-    """Return one row; percentiles from `bins`."""
+    """Return one row; percentiles from `bins`. A mean that is not finite does not apply: nothing drains a battery."""
     p50, p95, p99 = (None if bins is None else histogram.quantile(bins, q) for q in (0.5, 0.95, 0.99))
     return {'metric': metric, 'flow': flow, 'class': class_, 'station': station, 'unit': unit, 'n': n,
-            'mean': None if mean is None else float(mean), 'p50': p50, 'p95': p95, 'p99': p99,
-            'ci95_low': None, 'ci95_high': None}
+            'mean': float(mean) if mean is not None and math.isfinite(mean) else None,
+            'p50': p50, 'p95': p95, 'p99': p99, 'ci95_low': None, 'ci95_high': None}
 
 
 def summarise(recording: Recording) -> list[dict[str, Any]]:
@@ -119,8 +120,8 @@ def _stations(recording: Recording) -> list[dict[str, Any]]:
     busy = recording.station_busy_s / seconds / model.stations.n_servers
     rows = []
     for kind in dict.fromkeys(model.stations.kind):
-        of_kind = [i for i, k in enumerate(model.stations.kind) if k == kind and recording.station_served[i]]
-        if kind in ('air', 'link') and of_kind:
+        of_kind = [i for i, k in enumerate(model.stations.kind) if k == kind]
+        if kind in ('air', 'link'):
             i = max(of_kind, key=lambda i: float(busy[i]))
             rows.append(row('utilisation_max', '1', station=kind, n=int(recording.station_served[i]), mean=busy[i]))
         else:

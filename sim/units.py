@@ -55,29 +55,37 @@ def quantity(text: str, dimension: str) -> float:
         If the text has no unit, another dimension, or is not a finite number.
     """
     unit, example = DIMENSIONS[dimension]
+    write = f"write {a(dimension)}, e.g. '{example}'"
     number_text, _, unit_text = text.strip().partition(' ')
     try:
         number = Decimal(number_text)
     except InvalidOperation:
-        raise UnitError(f"'{text}' is not a {dimension}; write number, space and unit, e.g. '{example}'") from None
+        raise UnitError(f"'{text}' is not {a(dimension)}; write number, space and unit, e.g. '{example}'") from None
     if not number.is_finite():
-        raise UnitError(f"'{text}' is not finite; write a {dimension}, e.g. '{example}'")
+        raise UnitError(f"'{text}' is not finite; {write}")
     if not unit_text:
-        raise UnitError(f"'{text}' has no unit; write a {dimension}, e.g. '{example}'")
+        raise UnitError(f"'{text}' has no unit; {write}")
     try:
         if not UNIT.fullmatch(unit_text):
             raise ValueError(unit_text)
         given = _registry().parse_expression(f'1 {unit_text}')
         value = float(number * given.to(unit).magnitude)
     except pint.DimensionalityError:
-        raise UnitError(f"'{text}' is not a {dimension}; write it like '{example}'") from None
-    except (pint.PintError, ValueError, AttributeError, ArithmeticError):
-        raise UnitError(f"'{text}' has the unknown unit '{unit_text}'; write a {dimension}, e.g. '{example}'") from None
+        raise UnitError(f"'{text}' is not {a(dimension)}; write it like '{example}'") from None
+    except ArithmeticError:
+        raise UnitError(f"'{text}' is too large or too small; {write}") from None
+    except (pint.PintError, ValueError, AttributeError):
+        raise UnitError(f"'{text}' has the unknown unit '{unit_text}'; {write}") from None
     if dimension == 'size' and 'bit' in unit_text:
         raise UnitError(f"'{text}' is in bits; sizes are in bytes, e.g. '{example}'")
     if not math.isfinite(value):
-        raise UnitError(f"'{text}' is too large; write a {dimension}, e.g. '{example}'")
+        raise UnitError(f"'{text}' is too large; {write}")
     return value
+
+
+def a(dimension: str) -> str:
+    """Return a dimension with its article."""
+    return f'{"an" if dimension[0] in "aeiou" else "a"} {dimension}'
 
 
 def spell(value: float, dimension: str) -> str:

@@ -32,7 +32,7 @@ SIGNATURE_BYTES = {
 AMQP_FRAME_BYTES = 8  # AMQP 0-9-1 §4.2.3: type, channel, size, frame end
 AMQP_BODY_FRAME_MAX = 131_072 - AMQP_FRAME_BYTES  # RabbitMQ's default frame_max
 AMQP_METHOD_BYTES = 4 + 2 + 1 + 16 + 1 + 16 + 1  # basic.publish; exchange and routing key of 16 characters each
-AMQP_HEADER_BYTES = 14 + 1 + 1 + 36  # class, weight, body size, flags; delivery mode, priority, message id (UUID)
+AMQP_HEADER_BYTES = 14 + 1 + 1 + 37  # class, weight, body size, flags; delivery mode, priority, message id (a UUID)
 TLS_RECORD_PAYLOAD = 16_384  # RFC 8446 §5.1
 TLS_RECORD_BYTES = 5 + 1 + 16  # RFC 8446 §5.2: header, content type, tag
 TCP_IP_BYTES = 20 + 20 + 12  # RFC 791, RFC 9293, timestamps of RFC 7323
@@ -82,4 +82,4 @@ def frame_overhead_bits(technology: Technology, rate_bps: float) -> float:
 
 def segment_bytes(technology: Technology, rate_bps: float, quantum_s: float) -> int:
     """Return a link's segment size: what it sends in the quantum, at least one frame, at most 64 KiB."""
-    return max(technology.frame_bytes, min(65_536, int(rate_bps * quantum_s / 8.0)))
+    return max(technology.frame_bytes, int(min(65_536.0, rate_bps * quantum_s / 8.0)))

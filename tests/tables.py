@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import laws
+from sim.model import UNFINISHED
 from sim.recording import Recording
 
 Array = NDArray[np.float64]
@@ -41,14 +42,18 @@ def outcomes(recording: Recording, stream: str) -> list[int]:
 
 
 def by_address(recording: Recording) -> dict[tuple[str, int, str, int], tuple[float, float, int]]:
-    """Return (launched_s, finished_s, outcome) of each job by (class, index within it, stream, k)."""
+    """Return (launched_s, finished_s, outcome) of each job by (class, index within it, stream, k).
+
+    An unfinished job has no finish: inf. The recording gives it the end of the run, which is the last event of anyone.
+    """
     model, table = recording.model, jobs(recording)
     entity, stream = table['entity'], table['stream']
+    finished_s = np.where(table['outcome'] == UNFINISHED, np.inf, table['finished_s'])
     addresses = zip(
         [model.classes.name[row] for row in model.entities.class_row[entity]],
         model.entities.index[entity].tolist(), [model.streams[row] for row in stream], table['k'].tolist(),
         strict=True)
-    times = zip(table['launched_s'].tolist(), table['finished_s'].tolist(), table['outcome'].tolist(), strict=True)
+    times = zip(table['launched_s'].tolist(), finished_s.tolist(), table['outcome'].tolist(), strict=True)
     return dict(zip(addresses, times, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Broker queues with competing consumers: credit, acknowledgement, bound, death (DESIGN 5, Broker queues)."""
+"""Broker queues with competing consumers: credit, acknowledgement, bound, death."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,17 @@ import pytest
 from sim import laws
 from sim.building import Hop, ModelBuilder
 from sim.model import (
-    CHECKS_KEY, CONSUMER, DELIVERED, DROPPED, ENDS_VISIT, FIFO, POISSON, QUEUE, REJECTED, SAME_VISIT, SERVE,
+    CHECKS_KEY,
+    CONSUMER,
+    DELIVERED,
+    DROPPED,
+    ENDS_VISIT,
+    FIFO,
+    POISSON,
+    QUEUE,
+    REJECTED,
+    SAME_VISIT,
+    SERVE,
 )
 from sim.recording import Recording
 from sim.worlds import Controller, World
@@ -18,7 +28,8 @@ from tests.engines import Engine
 from tests.tables import by_address, finished, hops, job_key, jobs, outcomes
 
 
-def consumed(b: ModelBuilder, amount: float = 1.0, n_consumers: int = 1, n_servers: int = 1, **queue: float) -> list[Hop]:
+def consumed(b: ModelBuilder, amount: float = 1.0, *, n_consumers: int = 1, n_servers: int = 1,
+             **queue: float) -> list[Hop]:
     """Return the hops of a visit of one stage to one of some pods behind one queue."""
     pods = [b.station(f'pod {i}', (1.0,) * n_servers, discipline=FIFO) for i in range(n_consumers)]
     row = b.queue('q', pods, **queue)  # type: ignore[arg-type]
@@ -59,7 +70,7 @@ def test_no_consumer_ever_holds_more_than_prefetch(engine: Engine, prefetch: int
 
 
 def test_head_goes_round_robin_to_consumers_with_credit(engine: Engine) -> None:
-    """Three pods of one credit; messages at 0, 1, 2, 3 and on, services by message: the next pod with credit takes each.
+    """Three pods of one credit, seven messages of unlike length: the next pod with credit takes each.
 
     Pods 0, 1, 2 take the first three; at 10, 1 acknowledges and takes the fourth, then at 11 pod 0 takes the fifth
     (the round went on to 2, which is still busy). At 20 pods 0 and 1 are free and the round stands at 1.
@@ -143,7 +154,8 @@ def test_redelivered_message_keeps_its_draw(engine: Engine) -> None:
     """A pod dies halfway through exponential work: the other pod does the same amount from the time of detection on."""
     b = ModelBuilder(seed=6)
     visit = consumed(b, n_consumers=2, detect_s=2.0)
-    add_stream(b, 'x', [0.0], [visit[0], Hop(SERVE, CONSUMER, law=b.law(laws.EXPONENTIAL), amount=10.0, flags=ENDS_VISIT)])
+    work = Hop(SERVE, CONSUMER, law=b.law(laws.EXPONENTIAL), amount=10.0, flags=ENDS_VISIT)
+    add_stream(b, 'x', [0.0], [visit[0], work])
     address = laws.name_key('server', 'work', 0, SERVE, 0)
     draw = 10.0 * -math.log(laws.uniform(job_key(6, 'x', 0, 'x', 0), laws.SERVICE, address, 0, 0))
     b.changes += [(draw / 2.0, 'pod 0', False)]
@@ -166,7 +178,7 @@ def test_delivery_under_way_to_a_dead_consumer_is_void(engine: Engine) -> None:
 
 
 def test_delivery_under_way_is_void_when_the_same_consumer_is_back(engine: Engine) -> None:
-    """The only pod is down from 1 to 2; the message, sent at 0 (6 s), returns at 4 and is sent again: it arrives at 10."""
+    """The only pod is down from 1 to 2; the message, sent at 0 (6 s), returns at 4 and arrives again at 10."""
     b = ModelBuilder()
     add_stream(b, 'x', [0.0], consumed(b, deliver_s=6.0, detect_s=3.0))
     b.changes += [(1.0, 'pod 0', False), (2.0, 'pod 0', True)]
@@ -196,7 +208,7 @@ def test_waiting_messages_stay_with_the_broker_while_all_consumers_are_down(engi
 
 
 def test_work_that_came_without_the_broker_outlives_the_consumer(engine: Engine) -> None:
-    """A pod serves a queue and direct jobs; it is down from 1 to 5: direct jobs, at work and waiting, start over at 5."""
+    """A pod of a queue and of direct jobs is down from 1 to 5: direct ones, at work and waiting, start over at 5."""
     b = ModelBuilder()
     add_stream(b, 'direct', [0.0, 0.5], [Hop(SERVE, b.station('pod', discipline=FIFO), amount=2.0)])
     queue = b.queue('q', [0], detect_s=1.0)
@@ -241,7 +253,7 @@ def test_visit_starts_over_when_its_consumer_dies_in_the_second_stage(engine: En
 
 
 def test_refused_job_leaves_the_visit_and_gives_its_credit_back(engine: Engine) -> None:
-    """A device without a valid key: the first stage of 2 s finds out, the second is left out, the next message starts."""
+    """A device without a valid key: the first stage, 2 s, finds out; the second is left out and the next job starts."""
 
     async def revoke(world: World) -> None:
         world.change(np.array([0]), admitted=False)
@@ -254,6 +266,23 @@ def test_refused_job_leaves_the_visit_and_gives_its_credit_back(engine: Engine) 
     assert outcomes(recording, 'revoked') == [REJECTED]
     assert finished(recording, 'revoked') == [3.0]
     assert finished(recording, 'valid') == [3.0 + 4.0 + 6.0]  # server 1, idle since 0, at speed 0.5
+
+
+def test_consumer_does_a_stage_at_the_cost_of_its_own_profile(engine: Engine) -> None:
+    """Pods of unlike hardware behind one queue: each takes the curve and the law in its own row of the stage's blocks.
+
+    Amount 2 costs 2 s on pod 0, of constant law, and 10 s times the exponential draw of the job on pod 1.
+    """
+    b = ModelBuilder(seed=3)
+    pods = [b.station(f'pod {i}', discipline=FIFO, law_offset=i) for i in range(2)]
+    curve = b.curve_block([((0.0, 1.0), (0.0, 1.0)), ((0.0, 1.0), (0.0, 5.0))])
+    law = b.law_block([(laws.CONSTANT, ()), (laws.EXPONENTIAL, ())])
+    visit = [Hop(QUEUE, b.queue('q', pods), 'broker.route'),
+             Hop(SERVE, CONSUMER, curve=curve, law=law, amount=2.0, flags=ENDS_VISIT)]
+    add_stream(b, 'x', [0.0, 1.0], visit)
+    address = laws.name_key('server', 'work', 0, SERVE, 0)
+    draw = -math.log(laws.uniform(job_key(3, 'x', 0, 'x', 1), laws.SERVICE, address, 0, 0))
+    assert finished(engine(b.build(duration_s=50.0)), 'x') == [2.0, 1.0 + 10.0 * draw]
 
 
 @pytest.mark.parametrize('seed', range(1, 6))

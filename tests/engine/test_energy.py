@@ -1,11 +1,11 @@
-"""Energy is the integral of power over the measured time, against an independent integration of the traced intervals."""
+"""Energy is the integral of power over the measured time, integrated again from the traced intervals."""
 
 import numpy as np
 import pytest
 
 from sim import laws
 from sim.building import Hop, ModelBuilder
-from sim.model import CRYPTO, FIRST_SLOT, LINK, OWN_CPU, POISSON, RECEIVES, SERVE, TRANSMITS, Model
+from sim.model import CRYPTO, FIRST_SLOT, LINK, LISTED, OWN_CPU, POISSON, RECEIVES, SERVE, TRANSMITS, Model
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
@@ -86,14 +86,14 @@ def test_some_work_was_preempted_and_some_time_was_clipped(engine: Engine) -> No
 
 
 def test_cryptographic_seconds_leave_out_the_slices_of_others(engine: Engine) -> None:
-    """A seal of 4 s is interrupted for 3 s of other work: 7 s busy, 4 s of them by cryptography, on the job's account too."""
+    """A seal of 4 s is interrupted for 3 s of other work: 7 s busy, 4 s by cryptography, for the job as well."""
     b = ModelBuilder()
     row = b.class_('device')
     b.entities(row, [-1])
     for name, time_s, amount, flags, priority in (('seal', 0.0, 4.0, CRYPTO, 1), ('alarm', 1.0, 3.0, 0, 0)):
         stream = b.stream(name, name)
         b.route(stream, row, [Hop(SERVE, OWN_CPU, amount=amount, flags=flags)], priority=priority)
-        b.source(stream, row, 2, listed=[(0, time_s)])
+        b.source(stream, row, LISTED, listed=[(0, time_s)])
     recording = engine(b.build(duration_s=10.0))
     assert recording.busy_s.tolist() == [[7.0, 4.0]]
     assert recording.crypto_sum_s.tolist() == [4.0, 0.0]
@@ -105,7 +105,7 @@ def test_work_that_straddles_the_measured_time_counts_for_its_part(engine: Engin
     row, stream = b.class_('device'), b.stream('x', 'x')
     b.entities(row, [-1])
     b.route(stream, row, [Hop(SERVE, OWN_CPU, amount=3.0)])
-    b.source(stream, row, 2, listed=[(0, 1.0), (0, 9.0)])
+    b.source(stream, row, LISTED, listed=[(0, 1.0), (0, 9.0)])
     assert engine(b.build(duration_s=10.0, warm_up_s=2.0)).busy_s.tolist() == [[3.0, 0.0]]
 
 

@@ -1,4 +1,4 @@
-"""Draws and laws: uniform, independent at neighbouring addresses, and inverted as scipy says (DESIGN 6).
+"""Draws and laws: uniform, independent at neighbouring addresses, and inverted as scipy says.
 
 Addresses are fixed, so a test passes always or never; the intervals say what a good generator would keep to. There
 are about two dozen of them in this file: each is at 99.9 %, so that all together are near 98 %.
@@ -15,7 +15,7 @@ from scipy import special, stats
 from sim import laws
 from sim.building import Hop, ModelBuilder
 from sim.laws import EMPIRICAL, EXPONENTIAL, GEOMETRIC, LOGNORMAL, UNIFORM
-from sim.model import SERVE
+from sim.model import LINK, SERVE
 from tests.engine.small import add_stream
 from tests.engines import Engine
 from tests.tables import Array, hops, job_key
@@ -40,7 +40,7 @@ def drawn_along(step: str, n: int = N) -> Array:
 
 @pytest.mark.parametrize('step', ['k', 'entity', 'segment', 'attempt', 'hop', 'seed'])
 def test_draws_at_neighbouring_addresses_are_uniform_and_independent(step: str) -> None:
-    """20,000 addresses in a row: pairs of neighbours fill a 16 × 16 grid evenly, and do not correlate.
+    """20,000 addresses in a row: pairs of neighbours fill a grid of 16 by 16 evenly, and do not correlate.
 
     Chi-square of 10,000 disjoint pairs with 255 degrees of freedom, both tails; the correlation of neighbours is
     normal with standard deviation 1 / sqrt(n).
@@ -98,7 +98,7 @@ def test_law_has_the_distribution_of_its_name(engine: Engine, name: str) -> None
 
 
 def test_geometric_law_counts_trials(engine: Engine) -> None:
-    """a + b N with N the trials of success probability 0.3: counts of N against scipy's geom (chi-square)."""
+    """Amounts are a + b N, with N trials of success probability 0.3: counts of N against scipy's geom (chi-square)."""
     n_trials = np.rint((served(engine, GEOMETRIC, (2.0, 0.5, 0.3)) - 2.0) / 0.5).astype(int)
     assert n_trials.min() == 1
     bins = np.arange(1, 20)
@@ -214,3 +214,26 @@ def test_names_with_parts_do_not_collide() -> None:
     assert laws.name_key('ab', 'c') != laws.name_key('a', 'bc') != laws.name_key('abc')
     assert all(-2 ** 63 <= laws.name_key('x', i) < 2 ** 63 for i in range(100))
     assert {laws.name_key('x', i) < 0 for i in range(100)} == {True, False}
+
+
+def test_address_of_a_draw_is_the_place_the_stage_and_its_occurrence() -> None:
+    """Stages that come twice have two addresses; legs of a transfer have one each, and do not count as occurrences.
+
+    So a longer way to the same server, or a stage in front, changes no draw behind it.
+    """
+    def keys(*hops: Hop) -> list[int]:
+        b = ModelBuilder()
+        b.route(b.stream('x', 'x'), b.class_('c'), hops)
+        b.entities(0, [-1])
+        return b.build(duration_s=1.0).hops.key.tolist()
+
+    def link(stage: str) -> Hop:
+        return Hop(LINK, 0, stage, 'net', segment_bytes=1)
+
+    seal, far = Hop(SERVE, 0, 'seal'), Hop(SERVE, 0, 'seal', 'elsewhere')
+    short = keys(link('up'), seal, link('up'), seal)
+    long = keys(link('up'), link('up'), link('up'), far, seal, link('up'), seal)
+    assert len(set(long)) == 7
+    assert short == [long[0], *long[4:]]
+    assert short[1] == laws.name_key('server', 'seal', 0, SERVE, 0)
+    assert long[1] == laws.name_key('net', 'up', 0, LINK, 1)

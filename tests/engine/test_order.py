@@ -1,13 +1,15 @@
-"""Events are ordered by (time, rank, tie), never by when they were scheduled (DESIGN 5, Order)."""
+"""Events are ordered by (time, rank, tie), never by when they were scheduled."""
 
+import math
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from sim import laws
 from sim.building import Hop, ModelBuilder
-from sim.model import CONSUMER, DROPPED, ENDS_VISIT, FIFO, LISTED, POISSON, QUEUE, SERVE, Model
+from sim.model import CONSUMER, DELAY, DROPPED, ENDS_VISIT, FIFO, LISTED, POISSON, QUEUE, SERVE, Model
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
@@ -54,26 +56,48 @@ def test_ties_do_not_depend_on_the_order_in_which_a_model_is_built(engine: Engin
     assert hops_by_address(a) == hops_by_address(b)
 
 
-def test_simultaneous_arrivals_are_served_in_the_order_of_their_keys(engine: Engine) -> None:
-    """Two entities arrive together 100 times: the smaller hash of (rank, job address) is served first.
+@pytest.mark.parametrize('position', [0, 1, 2])
+def test_simultaneous_arrivals_are_served_in_the_order_of_their_keys(engine: Engine, position: int) -> None:
+    """Two entities arrive together 100 times: the smaller hash of (rank, job address, position) is served first.
 
-    Which of the two it is changes from time to time, as a fair tie does: the shares are inside the exact interval.
+    Which of the two it is changes from time to time, as a fair tie does: the share is inside the exact interval.
     """
     b = ModelBuilder(seed=3)
     station, beds, x = b.station('s'), b.class_('bed'), b.stream('x', 'x')
     b.entities(beds, [-1, -1])
-    b.route(x, beds, [Hop(SERVE, station)])
+    b.route(x, beds, [Hop(DELAY, -1, amount=0.5)] * position + [Hop(SERVE, station)])
     b.source(x, beds, LISTED, listed=[(index, 10.0 * k) for index in range(2) for k in range(100)])
     recording = engine(b.build(duration_s=1_000.0))
     n_first = 0
     for k in range(100):
-        keys = [laws.event_key(laws.ARRIVE, job_key(3, 'bed', index, 'x', k), 0, 0, 0) for index in range(2)]
+        keys = [laws.event_key(laws.ARRIVE, job_key(3, 'bed', index, 'x', k), position, 0, 0) for index in range(2)]
         first = keys.index(min(keys))
         n_first += first
-        assert finished(recording, 'x', first)[k] == 10.0 * k + 1.0
-        assert finished(recording, 'x', 1 - first)[k] == 10.0 * k + 2.0
+        begin_s = 10.0 * k + 0.5 * position
+        assert finished(recording, 'x', first)[k] == begin_s + 1.0
+        assert finished(recording, 'x', 1 - first)[k] == begin_s + 2.0
     low, high = share_interval(n_first, 100)
     assert low <= 0.5 <= high
+
+
+def test_simultaneous_ends_of_service_free_their_servers_in_the_order_of_their_keys(engine: Engine) -> None:
+    """Servers of speeds 1 and 2 end together at 4, and one job of 4 waits: the server of the smaller key takes it.
+
+    Jobs a (4 at speed 1) and b (8 at speed 2) run from 0; forty names, so that either server is the first at times.
+    """
+    ends = []
+    for i in range(40):
+        b = ModelBuilder(seed=8)
+        station = b.station('s', (1.0, 2.0))
+        just_after_s = math.nextafter(0.0, 1.0)
+        for name, time_s, amount in ((f'a{i}', 0.0, 4.0), (f'b{i}', just_after_s, 8.0), (f'c{i}', 1.0, 4.0)):
+            add_stream(b, name, [time_s], [Hop(SERVE, station, amount=amount)])
+        recording = engine(b.build(duration_s=10.0))
+        assert finished(recording, f'a{i}') == finished(recording, f'b{i}') == [4.0]
+        keys = [laws.event_key(laws.SERVICE_END, job_key(8, name, 0, name, 0), 0, 0, 0) for name in (f'a{i}', f'b{i}')]
+        assert finished(recording, f'c{i}') == [8.0 if keys[0] < keys[1] else 6.0]
+        ends += finished(recording, f'c{i}')
+    assert set(ends) == {6.0, 8.0}
 
 
 def test_change_precedes_the_end_of_service(engine: Engine) -> None:
@@ -141,7 +165,7 @@ def test_event_keys_put_the_rank_above_the_tie() -> None:
         assert len(set(ranks[kind])) == 1_000
     ordered = list(ranks.values())
     assert min(ordered[0]) >= 0
-    for lower, higher in zip(ordered, ordered[1:], strict=False):
+    for lower, higher in pairwise(ordered):
         assert max(lower) < min(higher)
 
 

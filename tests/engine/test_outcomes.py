@@ -1,4 +1,4 @@
-"""The six outcomes, deadlines, the warm-up, the drain and the way chosen at launch (DESIGN 5, Outcomes)."""
+"""The six outcomes, deadlines, the warm-up, the drain and the way chosen at launch."""
 
 import math
 
@@ -7,7 +7,18 @@ import numpy as np
 from sim.building import Hop, ModelBuilder
 from sim.histogram import bin_of
 from sim.model import (
-    CHECKS_KEY, DELAY, DELIVERED, EXPIRED, LINK, LISTED, MARKED, OUTCOMES, REJECTED, SERVE, UNFINISHED,
+    CHECKS_KEY,
+    DELAY,
+    DELIVERED,
+    EXPIRED,
+    LINK,
+    LISTED,
+    MARKED,
+    OUTCOMES,
+    QUEUE,
+    REJECTED,
+    SERVE,
+    UNFINISHED,
 )
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
@@ -113,7 +124,7 @@ def test_queue_integral_covers_warm_up_to_duration(engine: Engine) -> None:
     """No consumer is up; messages wait from 1 and from 4 on: between 2 and 10 they wait 8 + 6 s."""
     b = ModelBuilder()
     queue = b.queue('q', [b.station('pod')])
-    add_stream(b, 'x', [1.0, 4.0], [Hop(3, queue)])
+    add_stream(b, 'x', [1.0, 4.0], [Hop(QUEUE, queue)])
     b.changes += [(0.0, 'pod', False)]
     recording = engine(b.build(duration_s=10.0, warm_up_s=2.0))
     assert recording.queue_waiting_s.tolist() == [14.0]

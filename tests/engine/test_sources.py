@@ -1,4 +1,4 @@
-"""Sources: periods with a drawn phase, Poisson streams, hours of the day, lists (DESIGN 1, 6)."""
+"""Sources: periods with a drawn phase, Poisson streams, hours of the day, lists."""
 
 import math
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Stations: unlike servers, priority, preemption, up and down, capacity (DESIGN 5), by hand."""
+"""Stations: unlike servers, priority, preemption, up and down, capacity, by hand."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 
 from sim import laws
 from sim.building import Hop, ModelBuilder
-from sim.model import DELIVERED, FIFO, OWN_CPU, SERVE, UNFINISHED
+from sim.model import DELIVERED, FIFO, LISTED, OWN_CPU, PREEMPTIVE, SERVE, UNFINISHED
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
@@ -32,7 +32,7 @@ def test_server_idle_longest_takes_the_job_then_the_lowest_index(engine: Engine)
 
 
 def test_priority_classes_are_strict_and_fifo_within(engine: Engine) -> None:
-    """While a job is served, two of each of three classes come, least urgent first: served by class, then by arrival."""
+    """While a job is served, two of each of three classes come: they are served by class, then by arrival."""
     b = ModelBuilder()
     station = b.station('s')
     hop = [Hop(SERVE, station, amount=10.0)]
@@ -68,12 +68,24 @@ def test_own_cpu_preempts_for_an_alarm_and_resumes_the_training(engine: Engine) 
     for name, (times, amount, priority) in plan.items():
         stream = b.stream(name, name)
         b.route(stream, row, [Hop(SERVE, OWN_CPU, amount=amount)], priority=priority)
-        b.source(stream, row, 2, listed=[(0, time_s) for time_s in times])
+        b.source(stream, row, LISTED, listed=[(0, time_s) for time_s in times])
     recording = engine(b.build(duration_s=20.0), trace='stages')
     ends = {name: finished(recording, name) for name in plan}
     assert ends == {'train': [14.0], 'vitals': [7.0], 'alarm': [6.0], 'more': [15.0]}
     assert recording.busy_s[0].tolist() == [15.0, 0.0]
     assert hops(recording)['started_s'].tolist() == [4.0, 3.0, 0.0, 14.0]
+
+
+def test_preempted_work_resumes_at_the_speed_of_its_server(engine: Engine) -> None:
+    """Amount 8 at speed 2, interrupted at 1 for 3 s: 2 are done, the other 6 take from 4 to 7."""
+    b = ModelBuilder()
+    station = b.station('s', (2.0,), discipline=PREEMPTIVE)
+    add_stream(b, 'low', [0.0], [Hop(SERVE, station, amount=8.0)], priority=1)
+    add_stream(b, 'high', [1.0], [Hop(SERVE, station, amount=6.0)], priority=0)
+    recording = engine(b.build(duration_s=20.0))
+    assert finished(recording, 'high') == [4.0]
+    assert finished(recording, 'low') == [7.0]
+    assert recording.station_busy_s.tolist() == [7.0]
 
 
 def test_every_entity_has_a_cpu_of_its_own(engine: Engine) -> None:
@@ -82,7 +94,7 @@ def test_every_entity_has_a_cpu_of_its_own(engine: Engine) -> None:
     row, stream = b.class_('device'), b.stream('x', 'x')
     b.entities(row, [-1, -1])
     b.route(stream, row, [Hop(SERVE, OWN_CPU, amount=3.0)])
-    b.source(stream, row, 2, listed=[(0, 0.0), (1, 1.0)])
+    b.source(stream, row, LISTED, listed=[(0, 0.0), (1, 1.0)])
     assert finished(engine(b.build(duration_s=20.0)), 'x') == [3.0, 4.0]
 
 
@@ -188,7 +200,7 @@ def test_cpu_of_an_entity_goes_down_and_comes_up(engine: Engine) -> None:
     row, stream = b.class_('device'), b.stream('x', 'x')
     device = b.entities(row, [-1])
     b.route(stream, row, [Hop(SERVE, OWN_CPU, amount=3.0)])
-    b.source(stream, row, 2, listed=[(0, 0.0)])
+    b.source(stream, row, LISTED, listed=[(0, 0.0)])
     recording = engine(b.build(duration_s=20.0), controllers=(Controller('outage', outage),))
     assert finished(recording, 'x') == [8.0]
     assert states == [0.0]

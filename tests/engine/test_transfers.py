@@ -1,4 +1,4 @@
-"""Transfers: segments, windows, frames, losses and the shared air (DESIGN 5)."""
+"""Transfers: segments, windows, frames, losses and the shared air."""
 
 import math
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def test_segments_follow_each_other_through_a_pipeline(engine: Engine, n_segment
 @pytest.mark.parametrize('window', [1, 2, 3, 4])
 @pytest.mark.parametrize('n_segments', [1, 2, 5, 12])
 def test_binding_window_costs_a_trip_for_each_window(engine: Engine, window: int, n_segments: int) -> None:
-    """With w max(t_i) < the trip R = sum(t_i + latency_i), windows of w follow each other at R:
+    """With w max(t_i) < the trip R = sum(t_i + latency_i), windows of w follow each other at R.
 
     T = R (1 + (n - 1) div w) + ((n - 1) mod w) max(t_i), to the bit. R is 2.625 s, max(t_i) 0.5 s.
     """
@@ -114,7 +114,7 @@ def test_empty_message_crosses_as_one_empty_segment(engine: Engine) -> None:
 
 
 def test_long_message_does_not_own_a_link(engine: Engine) -> None:
-    """A study of 100 segments of a second with a window of 2; an alarm at 10.5 waits for the two in front of it only."""
+    """A study of 100 segments of a second with a window of 2: an alarm at 10.5 waits for the two in front of it."""
     b = ModelBuilder()
     link = b.station('link', (8_000.0,), frame_bytes=1_000)
     add_stream(b, 'study', [0.0], [Hop(LINK, link, n_bytes=100_000, segment_bytes=1_000, window=2)], priority=1)
@@ -163,10 +163,11 @@ def lossy(engine: Engine, seed: int) -> tuple[int, list[tuple[int, int]], list[t
     The outcome, the (hop, segment) of every crossing, and the (bits, lost) of each segment by its address.
     """
     b = ModelBuilder(seed=seed)
-    legs = [b.station('air', (8_000.0,), frame_bytes=1_000, loss_ratio=0.2), b.station('wire', (8e6,), frame_bytes=1_000)]
+    air = b.station('air', (8_000.0,), frame_bytes=1_000, loss_ratio=0.2)
+    wire = b.station('wire', (8e6,), frame_bytes=1_000)
     add_stream(b, 'x', [0.0], [
         Hop(LINK, station, 'net.transfer', n_bytes=6_000, segment_bytes=1_000, window=3, radio=radio)
-        for station, radio in zip(legs, (TRANSMITS, RECEIVES), strict=True)
+        for station, radio in ((air, TRANSMITS), (wire, RECEIVES))
     ])
     recording = engine(b.build(duration_s=100.0), trace='stages')
     table = hops(recording)

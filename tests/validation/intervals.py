@@ -8,6 +8,7 @@ interval is four times narrower; it is asked to cover at 99.9 %, because there i
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def batched_presence(from_s: Array, to_s: Array, begin_s: float, end_s: float) -
     edges = np.linspace(begin_s, end_s, N_BATCHES + 1)
     return np.array([
         np.sum(np.maximum(np.minimum(to_s, right) - np.maximum(from_s, left), 0.0)) / (right - left)
-        for left, right in zip(edges, edges[1:], strict=False)
+        for left, right in pairwise(edges)
     ])
 
 

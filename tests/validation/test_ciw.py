@@ -88,7 +88,8 @@ def theirs(n_servers: tuple[int, ...], kinds: tuple[Kind, ...]) -> ciw.network.N
             routing[name][here.node][there.node] = 1.0
     return ciw.create_network(
         arrival_distributions=arrivals, service_distributions=services, routing=routing,
-        number_of_servers=list(n_servers), priority_classes={f'kind {i}': kind.priority for i, kind in enumerate(kinds)})
+        number_of_servers=list(n_servers),
+        priority_classes={f'kind {i}': kind.priority for i, kind in enumerate(kinds)})
 
 
 def their_sojourns(seed: int, n_servers: tuple[int, ...], kinds: tuple[Kind, ...]) -> list[float]:

@@ -147,7 +147,7 @@ def test_urgent_class_waits_less_as_cobham_says(engine: Engine) -> None:
 
 
 def test_own_cpu_preempts_and_resumes_as_white_and_christie_say(engine: Engine) -> None:
-    """M/G/1 preemptive-resume on an entity's own CPU, two classes, 7,500 customers [3]:
+    """M/G/1 preemptive-resume on an entity's own CPU, two classes, 7,500 customers: T1 and T2 are those of [3].
 
     T1 = E[S1] + l1 E[S1^2] / (2 (1 - r1)) as if class 1 did not exist, and
     T2 = E[S2] / (1 - r1) + (l1 E[S1^2] + l2 E[S2^2]) / (2 (1 - r1) (1 - r1 - r2)).

@@ -154,7 +154,7 @@ class BrokerQueue:
         if consumer.incarnation != incarnation:
             return
         job = delivery.job
-        self.engine.record.trace_wait(job, job.route.hops[delivery.position].row, -1 - self.row, delivery.arrived_s,
+        self.engine.record.trace_wait(job, job.route.hops[delivery.position].row, -2 - self.row, delivery.arrived_s,
                                       started_s, self.env._now)
         self.engine.enter(job, delivery.position + 1)
 

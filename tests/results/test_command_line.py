@@ -1,0 +1,260 @@
+"""The command line: what its commands print, where they write, and how they refuse."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+
+import iomtwin
+from sim.loading import load
+from sim.profiles import shipped_profiles
+from sim.records import Run, find_runs
+from tests.results.runs import QUIET, ROOT, descendants, make, seeds, settings
+
+BRIEF = settings(('duration=8 s', 'warm_up=1 s', 'learning.start=2 s', 'learning.pause=1 s', 'learning.rounds=1'))
+COMMANDS = ('check', 'run', 'compare', 'report', 'profiles')
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    errors: str
+
+
+class CommandLine:
+    """The command line in this process, with what it prints."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *arguments: str | Path) -> Ended:
+        """Run a command."""
+        self._monkeypatch.setattr(sys, 'argv', ['iomtwin', *map(str, arguments)])
+        code = 0
+        try:
+            iomtwin.main()
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else 1
+        return Ended(code, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def iomt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Return the command line, as wide as output to a file is."""
+    monkeypatch.setattr(iomtwin.signal, 'signal', lambda *_: None)  # this process keeps its own
+    monkeypatch.delenv('COLUMNS', raising=False)
+    return CommandLine(capsys, monkeypatch)
+
+
+def said(text: str) -> str:
+    """Return a text as one line of single spaces."""
+    return ' '.join(text.split())
+
+
+# -- help, profiles, check ----------------------------------------------------------------------------------------
+
+
+def test_help_lists_the_commands(iomt: CommandLine) -> None:
+    """--help, and no argument at all: every command with a line on it."""
+    for arguments in (['--help'], []):
+        done = iomt(*arguments)
+        text = done.out + done.errors
+        for command in COMMANDS:
+            assert re.search(rf'\b{command} +[A-Z]', text), (arguments, command)
+    assert iomt('--help').code == 0
+    for command in COMMANDS:
+        assert iomt(command, '--help').code == 0
+
+
+def test_profiles_lists_what_is_shipped(iomt: CommandLine) -> None:
+    """Every shipped profile's name begins a line."""
+    done = iomt('profiles')
+    assert (done.code, done.errors) == (0, '')
+    assert {line.split()[0] for line in done.out.splitlines() if line.strip()} >= set(shipped_profiles())
+    assert '…' not in done.out
+
+
+@pytest.mark.parametrize('columns', ['80', '110'])
+def test_a_profile_is_printed_with_quality_and_source(
+        columns: str, iomt: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of the Raspberry Pi 4: value with unit and source stand there whole, on 80 columns too."""
+    monkeypatch.setenv('COLUMNS', columns)
+    done = iomt('profiles', 'raspberry-pi-4')
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= int(columns)
+    assert '…' not in done.out
+    assert re.search(r'^power\.base +2\.7 W +secondary ', done.out, re.MULTILINE)
+    assert re.search(r'^clock +1\.8 GHz +primary ', done.out, re.MULTILINE)
+    assert 'kem.keygen ML-KEM-768' in done.out
+
+
+def test_an_unknown_profile_is_bad_input(iomt: CommandLine) -> None:
+    """Exit code 2, one line with the name and those that there are."""
+    done = iomt('profiles', 'toaster')
+    assert (done.code, done.out) == (2, '')
+    assert done.errors.count('\n') == 1
+    assert "'toaster'" in done.errors
+    assert 'raspberry-pi-4' in done.errors
+
+
+def test_check_prints_yaml_that_loads_as_the_same_scenario(iomt: CommandLine, tmp_path: Path) -> None:
+    """The ward and an override, printed, written, loaded: equal; and the last line counts the parts."""
+    done = iomt('check', 'ward', '--set', 'crypto.prefetch=7')
+    assert (done.code, done.errors) == (0, '')
+    (tmp_path / 'again.yaml').write_text(done.out, 'utf-8')
+    again, _ = load(tmp_path / 'again.yaml')
+    assert again == load('ward', ['crypto.prefetch=7'])[0]
+    assert re.search(r'\n# 120 devices of 3 classes, \d+ stations, \d+ route templates\n$', done.out)
+    assert iomt('check', tmp_path / 'again.yaml').out == done.out
+
+
+def test_check_prints_a_schema_that_describes_scenarios(iomt: CommandLine) -> None:
+    """--schema needs no scenario; without either, the error says what to give."""
+    schema = json.loads(iomt('check', '--schema').out)
+    assert {'name', 'duration', 'devices'} <= schema['properties'].keys()
+    done = iomt('check')
+    assert (done.code, done.out) == (2, '')
+    assert 'give a SCENARIO, or --schema' in done.errors
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['fly'], "No such command 'fly'"), (['run'], "Missing argument 'SCENARIO'"),
+    (['run', 'wart'], "did you mean 'ward'?"),
+    (['run', 'ward', '--trace', 'all'], 'expected one of none, jobs, stages'),
+    (['run', 'ward', '--seed', '-1'], '--seed'), (['run', 'ward', '--set', 'seed'], 'expected KEY=VALUE'),
+    (['run', 'ward', '--replications', '0'], '--replications'), (['compare', 'ward'], 'give at least two scenarios'),
+    (['report', 'nowhere'], "'nowhere' is not a run folder"),
+])
+def test_what_cannot_be_understood_is_one_line_and_code_2(
+        arguments: list[str], message: str, iomt: CommandLine) -> None:
+    """Unknown commands, scenarios, options and values; nothing is written."""
+    done = iomt(*arguments)
+    assert (done.code, done.out) == (2, '')
+    assert message in done.errors
+    assert done.errors.startswith('iomtwin: ')
+    assert done.errors.count('\n') == 1
+
+
+# -- run ----------------------------------------------------------------------------------------------------------
+
+
+def test_run_prints_its_tables_and_where_the_report_is(iomt: CommandLine, tmp_path: Path) -> None:
+    """A ward: all tables and the line on learning, within the width of output to a file; the report is there."""
+    done = iomt('run', 'ward', *BRIEF, '--out', tmp_path)
+    assert (done.code, done.errors) == (0, '')
+    for title in ('Messages', 'Cryptography in messages', 'Devices', 'Busiest parts', 'Federated learning: 1 of 1'):
+        assert f'\n{title}' in f'\n{done.out}'
+    assert max(map(len, done.out.splitlines()[:-1])) <= iomtwin.PIPED_COLUMNS
+    assert '…' not in done.out
+    last = done.out.splitlines()[-1]
+    run, = find_runs(next(tmp_path.iterdir()))
+    assert last.startswith(f'{run.manifest["n_jobs"]:,} messages, {run.manifest["n_hops"]:,} hops, ')
+    assert last.endswith(f'report: {run.folder / "report.html"}')
+    assert (run.folder / 'report.html').stat().st_size > 0
+
+
+def test_run_takes_seed_and_trace_and_engine(iomt: CommandLine, tmp_path: Path) -> None:
+    """--seed names the folder, --trace chooses the tables, --engine is in the manifest."""
+    done = iomt('run', QUIET, '--seed', '40', '--trace', 'stages', '--engine', 'simpy', '--out', tmp_path)
+    assert done.code == 0
+    folder, = seeds(tmp_path)
+    assert folder.name == 'seed-40'
+    assert (folder / 'stages.parquet').exists()
+    assert find_runs(folder)[0].manifest['engine'] == 'simpy'
+
+
+def test_run_with_replications_writes_one_folder_a_seed_and_their_tables(iomt: CommandLine, tmp_path: Path) -> None:
+    """Two seeds one after the other: folders, replications.parquet, a summary with intervals, and where they are."""
+    done = iomt('run', QUIET, '--seed', '8', '--replications', '2', '--jobs', '1', '--out', tmp_path)
+    assert (done.code, done.errors) == (0, '')
+    folder, = tmp_path.iterdir()
+    assert {path.name for path in folder.iterdir()} == {'replications.parquet', 'seed-8', 'seed-9', 'summary.json'}
+    assert set(pl.read_parquet(folder / 'replications.parquet')['seed']) == {8, 9}
+    assert done.out.splitlines()[-1] == f'2 runs; their tables with 95 % intervals: {folder}'
+    assert 'All numbers are means of 2 runs' in done.out
+
+
+def test_run_follows_the_scenario_when_no_option_says_otherwise(iomt: CommandLine, tmp_path: Path) -> None:
+    """Seed and replications of the file, in a folder 'results' of where one is."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert iomt('run', QUIET, '--set', 'seed=6', '--set', 'replications=2', '--jobs', '1').code == 0
+    finally:
+        os.chdir(before)
+    assert [folder.name for folder in seeds(tmp_path / 'results')] == ['seed-6', 'seed-7']
+
+
+def test_report_writes_the_page_of_a_run_again(iomt: CommandLine, quiet: Run) -> None:
+    """The page of a run made without one; its path is printed."""
+    done = iomt('report', quiet.folder)
+    assert (done.code, done.out.strip()) == (0, str(quiet.folder / 'report.html'))
+    (quiet.folder / 'report.html').unlink()
+
+
+# -- compare ------------------------------------------------------------------------------------------------------
+
+
+def test_folders_of_runs_are_compared_without_simulating(iomt: CommandLine, tmp_path: Path) -> None:
+    """A scenario's folder of two seeds, another's, and a single run: names of scenarios, pairs, and no new file."""
+    runs = {aead: [make(tmp_path / aead, QUIET, [f'crypto.aead={aead}'], seed=seed) for seed in (1, 2)]
+            for aead in ('Ascon-AEAD128', 'none')}
+    before = sorted(tmp_path.rglob('*'))
+    folders = [side[0].folder.parent for side in runs.values()]
+    done = iomt('compare', *folders)
+    assert (done.code, done.errors) == (0, '')
+    assert done.out.startswith(f'{folders[1].name} against {folders[0].name}')
+    assert '2 pairs of runs with common random numbers' in said(done.out)
+    single = iomt('compare', runs['Ascon-AEAD128'][1].folder, folders[1])
+    assert 'one pair of runs' in said(single.out)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_three_scenarios_are_compared_with_the_first(iomt: CommandLine, tmp_path: Path) -> None:
+    """A shipped name, a file, and a folder: two tables, both against the first."""
+    text = (ROOT / 'scenarios' / 'ward.yaml').read_text('utf-8').replace('name: ward\n', 'name: plain\n')
+    (tmp_path / 'plain.yaml').write_text(text.replace('aead: Ascon-AEAD128', 'aead: none'), 'utf-8')
+    overrides = [part for part in BRIEF if part != '--set']
+    folder = [make(tmp_path / 'made', overrides=(*overrides, 'crypto.prefetch=9'), seed=seed) for seed in (1, 2)]
+    done = iomt('compare', 'ward', tmp_path / 'plain.yaml', folder[0].folder.parent, *BRIEF, '--replications', '2',
+                '--jobs', '1', '--out', tmp_path / 'results')
+    assert (done.code, done.errors) == (0, '')
+    titles = [line.strip() for line in done.out.splitlines() if ' against ' in line]
+    assert titles == ['plain against ward', f'{folder[0].folder.parent.name} against ward']
+    assert len(seeds(tmp_path / 'results')) == 4
+    assert not list((tmp_path / 'results').rglob('jobs.parquet'))
+
+
+def test_a_scenario_compared_with_itself_shows_no_difference(iomt: CommandLine, tmp_path: Path) -> None:
+    """The same run on both sides, made by two processes at the same time into one folder."""
+    done = iomt('compare', QUIET, QUIET, '--replications', '1', '--jobs', '2', '--out', tmp_path)
+    assert (done.code, done.errors) == (0, '')
+    lines = done.out.splitlines()
+    assert lines[0].strip() == 'quiet against quiet'
+    assert re.fullmatch(r'metric +of +quiet +quiet +difference +± *', lines[1])
+    assert 'metrics are the same on both sides' in said(done.out)
+    assert len(seeds(tmp_path)) == 1
+    assert descendants(os.getpid()) == [] or all(map(_is_tracker, descendants(os.getpid())))
+
+
+def _is_tracker(pid: int) -> bool:
+    """Return whether a process is Python's own tracker of shared resources, which lives as long as its parent."""
+    return b'resource_tracker' in Path(f'/proc/{pid}/cmdline').read_bytes()
+
+
+def test_runs_without_a_common_seed_are_refused(iomt: CommandLine, tmp_path: Path) -> None:
+    """Seed 1 against seed 2: one line, code 2."""
+    folders = [make(tmp_path, QUIET, (), seed=seed).folder for seed in (1, 2)]
+    done = iomt('compare', *folders)
+    assert (done.code, done.out) == (2, '')
+    assert done.errors == 'iomtwin: no seed is on both sides: [1] and [2]; run both with the same seeds\n'
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    assert iomt('compare', folders[0], empty).code == 2

@@ -1,0 +1,246 @@
+"""Intervals over replications and paired differences are those of SciPy, and pair what belongs together."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from analysis.compare import compare
+from analysis.replications import key_of, summarise, table, write
+from analysis.statistics import t_interval
+from sim.errors import InputError
+from sim.records import Run, find_runs, read_run
+from sim.replicating import simulate_all
+from sim.summary import row as summary_row
+from tests.results.runs import QUIET, make, plan
+
+
+def written(folder: Path, seed: int, rows: Sequence[dict[str, Any]]) -> Run:
+    """Write a run folder by hand, with a seed and a summary."""
+    target = folder / f'seed-{seed}'
+    target.mkdir(parents=True)
+    (target / 'manifest.json').write_text(json.dumps({'seed': seed}), 'utf-8')
+    (target / 'summary.json').write_text(json.dumps(rows), 'utf-8')
+    return read_run(target)
+
+
+def energies(folder: Path, by_seed: dict[int, float | None], name: str = 'pump') -> list[Run]:
+    """Write runs by hand that have one metric each."""
+    return [written(folder, seed, [summary_row('energy', 'J', class_=name, n=4, mean=mean)])
+            for seed, mean in by_seed.items()]
+
+
+def only(differences: pl.DataFrame) -> dict[str, Any]:
+    """Return the one row of a comparison."""
+    assert differences.height == 1
+    return differences.row(0, named=True)
+
+
+# -- intervals ----------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30))
+def test_the_interval_of_a_mean_is_that_of_scipy(values: list[float]) -> None:
+    """Mean and 95 % t interval of any two or more values."""
+    found, n = t_interval(values), len(values)
+    half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
+    size = 1e-9 * max(map(abs, values)) + 1e-12
+    assert found.mean == pytest.approx(float(np.mean(values)), abs=size)
+    assert found.low is not None
+    assert found.high is not None
+    assert [found.low, found.high] == pytest.approx([np.mean(values) - half, np.mean(values) + half], abs=size)
+
+
+def test_an_interval_covers_the_truth_in_95_of_100_experiments() -> None:
+    """4,000 experiments of five normal values: a binomial test at 0.1 % does not refuse a share covered of 0.95."""
+    draws = np.random.default_rng(20260614).normal(3.0, 2.0, (4_000, 5))
+    covered = sum(low <= 3.0 <= high for interval in map(t_interval, draws.tolist())
+                  if (low := interval.low) is not None and (high := interval.high) is not None)
+    assert stats.binomtest(covered, 4_000, 0.95).pvalue > 0.001
+
+
+def test_a_single_value_has_a_mean_and_no_interval() -> None:
+    """One replication: bounds are None and no sign is settled."""
+    found = t_interval([7.0])
+    assert (found.n, found.mean, found.low, found.high, found.excludes_zero) == (1, 7.0, None, None, False)
+
+
+@pytest.mark.parametrize(('values', 'expected'), [([1.0, 1.0], True), ([-2.0, -2.1, -1.9], True), ([-1.0, 1.0], False),
+                                                  ([0.0, 0.0], False)])
+def test_a_sign_is_settled_when_zero_lies_outside(values: list[float], expected: bool) -> None:
+    """Two equal values, three that nearly agree, two of unlike sign, and nothing at all."""
+    assert t_interval(values).excludes_zero is expected
+
+
+# -- replications -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def replications(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Three seeds of a ward for a few seconds, made by two processes."""
+    plans = [plan(overrides=BRIEF, seed=seed) for seed in (5, 6, 7)]
+    return simulate_all(plans, tmp_path_factory.mktemp('apart'), n_processes=2, trace='jobs')
+
+
+BRIEF = ('duration=8 s', 'warm_up=1 s', 'learning.start=2 s', 'learning.pause=1 s', 'learning.rounds=1')
+
+
+def test_replications_are_single_runs_with_the_seeds_that_follow(replications: list[Run], tmp_path: Path) -> None:
+    """Three replications on two processes against three runs one by one: every table and summary equal, in order."""
+    assert [run.manifest['seed'] for run in replications] == [5, 6, 7]
+    for run in replications:
+        alone = make(tmp_path, overrides=BRIEF, seed=run.manifest['seed'])
+        assert alone.folder.name == run.folder.name
+        assert alone.folder.parent.name == run.folder.parent.name
+        for name in ('jobs', 'rounds', 'devices', 'stations', 'summary'):
+            path = f'{name}.json' if name == 'summary' else f'{name}.parquet'
+            assert (alone.folder / path).read_bytes() == (run.folder / path).read_bytes()
+
+
+def test_the_number_of_processes_changes_nothing(replications: list[Run], tmp_path: Path) -> None:
+    """One process and two: replications.parquet and the summary with intervals have the same bytes."""
+    plans = [plan(overrides=BRIEF, seed=seed) for seed in (5, 6, 7)]
+    in_order = simulate_all(plans, tmp_path / 'runs', n_processes=1, trace='none')
+    for runs, folder in ((replications, tmp_path / 'apart'), (in_order, tmp_path / 'in-order')):
+        folder.mkdir()
+        write(runs, folder)
+    for name in ('replications.parquet', 'summary.json'):
+        assert (tmp_path / 'apart' / name).read_bytes() == (tmp_path / 'in-order' / name).read_bytes()
+
+
+def test_the_summary_of_replications_has_the_mean_over_runs_and_its_interval(replications: list[Run]) -> None:
+    """Every metric of three runs: statistics are averages, the interval of the mean is SciPy's, n counts runs."""
+    by_key = [{key_of(r): r for r in run.summary} for run in replications]
+    merged = summarise(replications)
+    assert {key_of(r) for r in merged} == set().union(*by_key)
+    n_with_interval = 0
+    for found in merged:
+        rows = [of_run[key_of(found)] for of_run in by_key if key_of(found) in of_run]
+        for statistic in ('mean', 'p50', 'p95', 'p99'):
+            values = [r[statistic] for r in rows if r[statistic] is not None]
+            assert found[statistic] == (pytest.approx(np.mean(values), rel=1e-12) if values else None)
+        means = [r['mean'] for r in rows if r['mean'] is not None]
+        assert found['n'] == len(means)
+        if len(means) > 1 and np.ptp(means) > 1e-9 * abs(np.mean(means)):
+            expected = stats.t.interval(0.95, len(means) - 1, np.mean(means), stats.sem(means))
+            assert [found['ci95_low'], found['ci95_high']] == pytest.approx(expected, rel=1e-9)
+            n_with_interval += 1
+    assert n_with_interval > 20
+
+
+def test_the_table_of_replications_has_every_metric_of_every_run(replications: list[Run]) -> None:
+    """Rows and seeds of replications.parquet, and one metric against the runs."""
+    found = table(replications)
+    assert found.height == sum(len(run.summary) for run in replications)
+    of_vitals = found.filter((pl.col('metric') == 'latency') & (pl.col('flow') == 'vitals'))
+    rows = [row for run in replications for row in run.summary]
+    assert of_vitals['seed'].to_list() == [5, 6, 7]
+    assert of_vitals['p99'].to_list() == [
+        row['p99'] for row in rows if (row['metric'], row['flow']) == ('latency', 'vitals')]
+
+
+def test_a_metric_that_a_run_lacks_is_averaged_over_the_others(tmp_path: Path) -> None:
+    """Means 1, None and 3: the mean is 2, of two runs."""
+    merged, = summarise(energies(tmp_path, {1: 1.0, 2: None, 3: 3.0}))
+    assert (merged['n'], merged['mean']) == (2, 2.0)
+    nothing, = summarise(energies(tmp_path / 'nothing', {1: None, 2: None}))
+    assert (nothing['n'], nothing['mean'], nothing['ci95_low']) == (0, None, None)
+
+
+# -- comparison ---------------------------------------------------------------------------------------------------
+
+
+def test_a_paired_difference_is_that_of_scipy(tmp_path: Path) -> None:
+    """Five pairs of numbers by hand: difference, means and interval against the paired t test of SciPy."""
+    base, other = [10.0, 12.0, 9.0, 14.0, 11.0], [10.5, 12.1, 9.9, 14.2, 11.4]
+    found = only(compare(energies(tmp_path / 'a', dict(enumerate(base))),
+                         energies(tmp_path / 'b', dict(enumerate(other)))))
+    interval = stats.ttest_rel(other, base).confidence_interval(0.95)
+    assert (found['metric'], found['statistic'], found['of'], found['unit'], found['n']) == (
+        'energy', 'mean', 'pump', 'J', 5)
+    assert found['base'] == pytest.approx(np.mean(base), rel=1e-12)
+    assert found['other'] == pytest.approx(np.mean(other), rel=1e-12)
+    assert found['difference'] == pytest.approx(np.mean(other) - np.mean(base), rel=1e-9)
+    assert [found['ci95_low'], found['ci95_high']] == pytest.approx([interval.low, interval.high], rel=1e-9)
+    assert found['is_settled'] is bool(interval.low > 0)
+
+
+def test_only_seeds_on_both_sides_are_compared_whatever_their_order(tmp_path: Path) -> None:
+    """Seeds 3, 1, 2 against 2, 9, 3: the pairs of 2 and 3."""
+    found = only(compare(energies(tmp_path / 'a', {3: 30.0, 1: 1e6, 2: 20.0}),
+                         energies(tmp_path / 'b', {2: 21.0, 9: 1e9, 3: 33.0})))
+    assert (found['n'], found['base'], found['other'], found['difference']) == (2, 25.0, 27.0, 2.0)
+
+
+def test_no_common_seed_is_an_error_that_names_the_seeds(tmp_path: Path) -> None:
+    """Seeds 1, 2 against 3: one line that says what to do."""
+    with pytest.raises(InputError, match=r'no seed is on both sides: \[1, 2\] and \[3\]; run both with the same seeds'):
+        compare(energies(tmp_path / 'a', {1: 1.0, 2: 2.0}), energies(tmp_path / 'b', {3: 3.0}))
+
+
+def test_a_metric_that_the_first_seed_lacks_is_compared_in_the_others(tmp_path: Path) -> None:
+    """No number for seed 1: the pairs of seeds 2 and 3 count."""
+    found = only(compare(energies(tmp_path / 'a', {1: None, 2: 2.0, 3: 3.0}),
+                         energies(tmp_path / 'b', {1: 1.0, 2: 4.0, 3: 5.0})))
+    assert (found['n'], found['difference'], found['ci95_low']) == (2, 2.0, 2.0)
+
+
+def test_metrics_of_one_side_only_are_left_out(tmp_path: Path) -> None:
+    """Pumps here and patches there: nothing to compare, and a table without rows."""
+    found = compare(energies(tmp_path / 'a', {1: 1.0}), energies(tmp_path / 'b', {1: 1.0}, 'patch'))
+    assert found.height == 0
+    assert {'metric', 'difference', 'n', 'ci95_low', 'ci95_high'} <= set(found.columns)
+
+
+def test_a_scenario_does_not_differ_from_itself(replications: list[Run]) -> None:
+    """Every difference of three runs with themselves is exactly zero, and none is settled."""
+    found = compare(replications, find_runs(replications[0].folder.parent))
+    assert found.height > 30
+    assert found['n'].max() == 3
+    assert (found['difference'] == 0.0).all()
+    assert not found['is_settled'].any()
+
+
+def test_common_random_numbers_make_differences_vary_less(tmp_path: Path) -> None:
+    """Ascon against no sealing, eight seeds each: the paired difference varies less than one of unlike seeds.
+
+    Unpaired, the variance of a difference is the sum of both. The mean latency of vitals is what a crypto change moves;
+    it varies with phases and losses, which both sides share. The bound is that of an F test at 0.1 %.
+    """
+    def latencies(aead: str) -> list[float]:
+        overrides = (*BRIEF[:2], 'learning=null', f'crypto.aead={aead}')
+        plans = [plan(overrides=overrides, seed=seed) for seed in range(1, 9)]
+        rows = [row for run in simulate_all(plans, tmp_path, n_processes=1, trace='none') for row in run.summary]
+        return [row['mean'] for row in rows if (row['metric'], row['flow']) == ('latency', 'vitals')]
+
+    ascon, plain = np.array(latencies('Ascon-AEAD128')), np.array(latencies('none'))
+    assert (ascon > plain).all()
+    ratio = np.var(ascon - plain, ddof=1) / (np.var(ascon, ddof=1) + np.var(plain, ddof=1))
+    assert ratio < 1 / stats.f.ppf(0.999, 7, 7)
+
+
+def test_the_files_of_replications_replace_earlier_ones_whole(tmp_path: Path) -> None:
+    """A summary that cannot be written leaves the earlier files as they were, and nothing hidden."""
+    runs = energies(tmp_path, {1: 1.0, 2: 2.0})
+    write(runs, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    broken = energies(tmp_path / 'other', {1: 1.0})
+    broken[0].summary[0]['mean'] = float('nan')
+    with pytest.raises(ValueError, match='Out of range float'):
+        write(broken, tmp_path)
+    assert (tmp_path / 'summary.json').read_bytes() == before[tmp_path / 'summary.json']
+    assert {path for path in tmp_path.iterdir() if path.is_file()} == set(before)
+
+
+def test_the_quiet_ward_can_be_replicated_too(tmp_path: Path) -> None:
+    """Listed arrivals do not depend on the seed: two replications launch the same number of messages."""
+    runs = simulate_all([plan(QUIET, (), seed) for seed in (1, 2)], tmp_path, n_processes=1, trace='none')
+    launched = [r for r in summarise(runs) if r['metric'] == 'launched' and r['flow'] == 'vitals']
+    assert [(r['mean'], r['ci95_low'], r['ci95_high']) for r in launched] == [(6.0, 6.0, 6.0)]

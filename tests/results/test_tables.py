@@ -1,0 +1,199 @@
+"""What the terminal shows: numbers with units that people read, in tables that lose nothing on 80 columns."""
+
+import io
+import math
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console, RenderableType
+
+from analysis.compare import compare
+from analysis.tables import comparison_table, count, days, digits, energy, n_bytes, run_tables, seconds, share
+from sim.records import Run
+from tests.results.runs import QUIET, make
+
+NUMBER = re.compile(r'-?(\d{1,3}(,\d{3})*(\.\d+)?|\.\d+)')
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+def shown(table: RenderableType, columns: int = 80) -> str:
+    """Return what a terminal of so many columns shows."""
+    console = Console(width=columns, file=io.StringIO(), color_system=None)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+# -- numbers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(('value', 'text'), [
+    (0.0, '0 s'), (-0.0, '0 s'), (5e-10, '<0.001 µs'), (1e-6, '1 µs'), (999.4e-6, '999 µs'), (999.9e-6, '1 ms'),
+    (0.0921, '92.1 ms'), (0.9999, '1 s'), (1.0, '1 s'), (119.0, '119 s'), (119.9, '2 min'), (120.0, '2 min'),
+    (7200.0, '2 h'), (-0.0246, '-24.6 ms'), (-150.0, '-2.5 min'), (1e7, '2,780 h'),
+    (None, '-'), (math.nan, '-'), (math.inf, '-'),
+])
+def test_a_duration_has_the_unit_that_suits_it_after_rounding(value: float | None, text: str) -> None:
+    """The edges of the units, nothing, no number and negative ones."""
+    assert seconds(value) == text
+
+
+@pytest.mark.parametrize(('value', 'text'), [
+    (0.0, '0 B'), (1.0, '1 B'), (999.0, '999 B'), (999.9, '1 kB'), (1000.0, '1 kB'), (999_900.0, '1 MB'),
+    (90.2e6, '90.2 MB'), (5e9, '5 GB'), (3e15, '3,000 TB'), (-41.5e3, '-41.5 kB'), (0.5, '0.5 B'),
+    (None, '-'), (math.nan, '-'),
+])
+def test_a_size_has_the_unit_that_suits_it_after_rounding(value: float | None, text: str) -> None:
+    """Decimal prefixes from bytes to terabytes."""
+    assert n_bytes(value) == text
+
+
+@pytest.mark.parametrize(('value', 'text'), [
+    (0.0, '0 %'), (1.0, '100 %'), (0.0265, '2.65 %'), (0.123456, '12.3 %'), (3.99e-5, '0.00399 %'), (1e-9, '<0.001 %'),
+    (-1e-9, '>-0.001 %'), (-0.25, '-25 %'), (12.5, '1,250 %'), (None, '-'), (math.nan, '-'),
+])
+def test_a_share_is_a_percentage_without_exponent(value: float | None, text: str) -> None:
+    """From nothing over very little to more than all."""
+    assert share(value) == text
+
+
+@pytest.mark.parametrize(('value', 'text'), [
+    (0.0, '0 J'), (1460.0, '1,460 J'), (0.0192, '19.2 mJ'), (6.4e-5, '64 µJ'), (0.9999, '1 J'), (9_999.0, '10 kJ'),
+    (2.5e6, '2.5 MJ'), (None, '-'),
+])
+def test_energy_is_written_without_exponent(value: float | None, text: str) -> None:
+    """From a message of a patch to a day of a scanner."""
+    assert energy(value) == text
+
+
+@pytest.mark.parametrize(('value', 'text'), [
+    (0.0, '0'), (3.0, '3'), (43_313.0, '43,313'), (0.4, '0.4'), (2.3333, '2.33'), (None, '-'), (math.nan, '-'),
+])
+def test_a_mean_of_counts_keeps_its_fraction(value: float | None, text: str) -> None:
+    """Two lost messages in five runs are 0.4, not none."""
+    assert count(value) == text
+
+
+def test_a_battery_that_lasts_for_ever_has_no_days() -> None:
+    """No end of days, and none known, are a dash."""
+    assert (days(35.24), days(math.inf), days(None)) == ('35.2 days', '-', '-')
+
+
+@given(finite)
+def test_three_digits_are_kept_and_no_exponent_is_written(value: float) -> None:
+    """What is written, read again, is the value within half of its third digit; or it says that it is less."""
+    text = digits(value)
+    if text.lstrip('<>-').startswith('0.001') and text[0] in '<>':
+        assert 0 < abs(value) < 0.001
+        return
+    assert NUMBER.fullmatch(text)
+    assert float(text.replace(',', '')) == pytest.approx(value, rel=0.005, abs=1e-12)
+
+
+@given(st.floats(1e-6, 1e15), st.sampled_from([seconds, n_bytes, energy]))
+def test_a_scaled_number_has_at_most_three_digits_before_its_next_unit(value: float, write: object) -> None:
+    """No '1000 µs', no '1e+03 ms': below the last unit a number is less than 10,000."""
+    text = write(value)  # type: ignore[operator]  # one of three functions
+    number, _, unit = text.partition(' ')
+    assert 'e' not in number
+    assert unit in ('h', 'TB', 'MJ') or number.startswith('<') or float(number.replace(',', '')) < 10_000
+
+
+# -- tables -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('run_name', ['ward', 'quiet'])
+def test_a_run_is_shown_on_80_columns_without_losing_anything(run_name: str, request: pytest.FixtureRequest) -> None:
+    """Every line fits, nothing is cut; each number stands on one line with its unit."""
+    text = shown(run_tables([request.getfixturevalue(run_name)]))
+    assert max(map(len, text.splitlines())) <= 80
+    assert '…' not in text
+    for title in ('Messages', 'Cryptography in messages', 'Devices', 'Busiest parts', 'Federated learning: '):
+        assert sum(line.startswith(title) for line in text.splitlines()) == 1
+    assert shown(run_tables([request.getfixturevalue(run_name)]), 200).splitlines()[:9] == text.splitlines()[:9]
+
+
+def test_the_tables_of_a_run_show_the_numbers_of_its_summary(ward: Run) -> None:
+    """Cells of the line of vitals, of the patches and of learning against summary.json."""
+    rows = {(row['metric'], row['flow'] or row['class']): row for row in ward.summary}
+    lines = shown(run_tables([ward]), 200).splitlines()
+    latency = rows['latency', 'vitals']
+    vitals, of_crypto = (line.split('  ') for line in lines if line.startswith('vitals'))
+    assert [cell.strip() for cell in vitals if cell] == [
+        'vitals', count(rows['launched', 'vitals']['mean']), seconds(latency['p50']), seconds(latency['p95']),
+        seconds(latency['p99']), share(rows['deadline_miss_ratio', 'vitals']['mean']), '0']
+    assert [cell.strip() for cell in of_crypto if cell] == [
+        'vitals', share(rows['crypto_latency_share', 'vitals']['mean']),
+        share(rows['crypto_wire_share', 'vitals']['mean']), n_bytes(rows['wire_bytes', 'vitals']['mean'])]
+    patch = next(line for line in lines if line.startswith('ecg-patch')).split('  ')
+    assert [cell.strip() for cell in patch if cell] == [
+        'ecg-patch', '30', energy(rows['energy', 'ecg-patch']['mean']),
+        share(rows['crypto_energy_share', 'ecg-patch']['mean']), days(rows['battery_days', 'ecg-patch']['mean']),
+        days(rows['battery_days_without_crypto', 'ecg-patch']['mean'])]
+    assert f'3 of 3 rounds begun were completed; a round took {seconds(rows["round_time", None]["mean"])}' in lines[-1]
+    busiest = ward.table('stations').filter(pl.col('kind') != 'queue').sort('utilisation', descending=True)
+    assert any(line.startswith(busiest['station'][0]) and share(busiest['utilisation'][0]) in line for line in lines)
+
+
+def test_several_runs_are_averaged_and_devices_are_not_runs(tmp_path: Path) -> None:
+    """Two seeds of three devices: the tables count three devices, and four rounds of both runs."""
+    text = shown(run_tables([make(tmp_path, QUIET, (), seed=seed) for seed in (1, 2)]))
+    assert re.search(r'^monitor +2 ', text, re.MULTILINE)
+    assert re.search(r'^pump +1 ', text, re.MULTILINE)
+    assert '4 of 4 rounds begun were completed' in text
+    assert 'means of 2 runs' in text
+
+
+def test_messages_that_failed_are_told_by_how(quiet: Run, tmp_path: Path) -> None:
+    """A ward whose drain is too short: what is left is 'unfinished', with its number; and the deadline missed."""
+    run = make(tmp_path, QUIET, ['duration=5010 ms', 'drain=1 ms', 'learning=null'])
+    text = shown(run_tables([run]))
+    assert re.search(r'^vitals .* 1 unfinished$', text, re.MULTILINE)
+    assert 'unfinished' not in shown(run_tables([quiet]))
+
+
+def test_long_names_are_folded_not_cut(tmp_path: Path) -> None:
+    """A scenario with a device class of forty characters, on 60 columns: every character of the name is there."""
+    name = 'monitor-with-a-name-of-forty-characters-'.rstrip('-') + 'x'
+    text = QUIET.read_text('utf-8').replace('  monitor:', f'  {name}:').replace('[monitor]', f'[{name}]')
+    (tmp_path / 'long.yaml').write_text(text, 'utf-8')
+    wide = shown(run_tables([make(tmp_path, tmp_path / 'long.yaml', ())]), 60)
+    assert '…' not in wide
+    column = ''.join(line.split()[0] for line in wide.partition('Devices')[2].splitlines() if line.strip())
+    assert name in column.replace('mains', '')
+
+
+def test_a_comparison_is_shown_on_80_columns_without_losing_anything(tmp_path: Path) -> None:
+    """The ward with and without sealing, two seeds: every line fits, differences have signs, settled ones a star."""
+    sides = [[make(tmp_path, overrides=(*SHORTER, f'crypto.aead={aead}'), seed=seed, trace='none') for seed in (1, 2)]
+             for aead in ('Ascon-AEAD128', 'none')]
+    differences = compare(*sides)
+    text = shown(comparison_table(differences, 'ward', 'ward-plain'))
+    assert max(map(len, text.splitlines())) <= 80
+    assert '…' not in text
+    row = differences.row(by_predicate=(pl.col('metric') == 'energy') & (pl.col('of') == 'ecg-patch'), named=True)
+    line = next(line for line in text.splitlines() if line.startswith('energy ') and 'ecg-patch' in line)
+    half = energy((row['ci95_high'] - row['ci95_low']) / 2)
+    assert line.split()[2:] == [*energy(row['base']).split(), *energy(row['other']).split(),
+                                *energy(row['difference']).split(), *half.split(), '*']
+    assert row['difference'] < 0 < row['base']
+    assert row['is_settled']
+
+
+SHORTER = ('duration=8 s', 'warm_up=1 s', 'learning=null')
+
+
+def test_one_pair_has_no_interval_and_the_caption_says_how_to_get_one(quiet: Run, tmp_path: Path) -> None:
+    """A comparison of one seed; and of a run with itself, where nothing differs."""
+    other = make(tmp_path, QUIET, ['crypto.aead=none'])
+    text = shown(comparison_table(compare([quiet], [other]), 'a', 'b'))
+    assert 'one pair of runs: no interval; use --replications' in ' '.join(text.split())
+    assert '*' not in text
+    same = compare([quiet], [quiet])
+    assert f'{same.height} metrics are the same on both sides' in ' '.join(
+        shown(comparison_table(same, 'a', 'b')).split())
+    assert 'the two have no metric in common' in shown(comparison_table(same.clear(), 'a', 'b'))

@@ -1,0 +1,298 @@
+"""A run folder is there with all its files or not at all: after errors, signals, deaths, full disks and rivals."""
+
+import errno
+import json
+import os
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sim import records
+from sim.errors import RunError
+from sim.records import Run, complete_folder, find_runs, read_run, remove_partial
+from sim.replicating import simulate, simulate_all
+from tests.results.runs import (
+    ENDLESS,
+    QUIET,
+    SHORT,
+    descendants,
+    ended,
+    hidden,
+    is_alive,
+    make,
+    plan,
+    seeds,
+    settings,
+    start,
+    wait_for,
+)
+
+INTERRUPTED = 'iomtwin: interrupted; finished runs are kept, the unfinished one is removed\n'
+
+
+def refuse(folder: Path) -> None:
+    """Fail at the last step of a run."""
+    raise ValueError(folder.name)
+
+
+def partial_pids(out: Path) -> list[int]:
+    """Return the processes that are writing runs, as their hidden folders tell."""
+    return [int(path.name.split('.')[2].partition('-')[0]) for path in hidden(out)]
+
+
+# -- one process --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_report_fails_leaves_nothing(tmp_path: Path) -> None:
+    """An exception of the last step goes to the caller; no folder of the seed and none in the making is left."""
+    with pytest.raises(ValueError, match='partial'):
+        simulate(plan(QUIET, ()), tmp_path, trace='none', finish=refuse)
+    assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    """KeyboardInterrupt at the first progress of a run that has begun."""
+    heard = []
+
+    def interrupt(now: float, n_jobs: int) -> None:
+        heard.append((now, n_jobs))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(plan('ward', ['learning=null']), tmp_path, trace='none', progress=interrupt)
+    assert 0.0 < heard[0][0] < 1.0
+    assert heard[0][1] > 0
+    assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_a_run_that_fails_leaves_the_earlier_run_of_its_seed_as_it_was(tmp_path: Path) -> None:
+    """Two runs into one folder, the second fails: every file of the first has its bytes."""
+    folder = make(tmp_path, QUIET, ()).folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ValueError, match='partial'):
+        simulate(plan(QUIET, ()), tmp_path, trace='stages', finish=refuse)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize('can_exchange', [True, False])
+def test_a_second_run_replaces_the_first(can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced, then not, where the file system can swap names and where not: no file of the first is left."""
+    if not can_exchange:
+        monkeypatch.setattr(records, '_exchange', lambda *_: False)
+    first = make(tmp_path, QUIET, (), trace='stages').folder
+    assert (first / 'stages.parquet').exists()
+    second = make(tmp_path, QUIET, (), trace='none').folder
+    assert second == first
+    assert not (second / 'stages.parquet').exists()
+    assert read_run(second).manifest['trace'] == 'none'
+    assert hidden(tmp_path) == []
+
+
+def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path: Path) -> None:
+    """One thread replaces a folder two hundred times, another looks all the while: it is always there."""
+    target = tmp_path / 'seed-1'
+    is_over = threading.Event()
+    missed = []
+
+    def write(text: str) -> None:
+        with complete_folder(target) as folder:
+            (folder / 'a').write_text(text, 'utf-8')
+
+    def look() -> None:
+        while not is_over.is_set():
+            if not target.exists():
+                missed.append(1)
+
+    write('first')
+    if not can_exchange_names(tmp_path):
+        pytest.skip('this file system cannot swap names')
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for i in range(200):
+            write(str(i))
+    finally:
+        is_over.set()
+        looking.join()
+    assert missed == []
+    assert (target / 'a').read_text('utf-8') == '199'
+
+
+def can_exchange_names(folder: Path) -> bool:
+    """Return whether the file system of a folder swaps names."""
+    for name in ('one', 'two'):
+        (folder / name).mkdir()
+    return records._exchange(folder / 'one', folder / 'two')
+
+
+@pytest.mark.parametrize('can_exchange', [True, False])
+def test_rivals_for_one_folder_leave_one_whole_result(
+        can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four threads put fifty folders each at one place: what is there in the end has both files of one of them."""
+    if not can_exchange:
+        monkeypatch.setattr(records, '_exchange', lambda *_: False)
+    target, failures = tmp_path / 'scenario' / 'seed-1', []
+
+    def put(writer: int) -> None:
+        try:
+            for i in range(50):
+                with complete_folder(target) as folder:
+                    for name in 'ab':
+                        (folder / name).write_text(f'{writer} {i}', 'utf-8')
+        except Exception as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=put, args=(writer,)) for writer in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert failures == []
+    assert sorted(path.name for path in target.iterdir()) == ['a', 'b']
+    assert (target / 'a').read_text('utf-8') == (target / 'b').read_text('utf-8')
+    assert hidden(tmp_path) == []
+
+
+def test_only_the_dead_process_is_tidied_up_after(tmp_path: Path) -> None:
+    """Hidden folders of processes 17 and 170, and a finished run: only what 17 was writing goes."""
+    for name in ('.seed-1.17-0a0b0c0d.partial', '.seed-2.170-0a0b0c0d.partial', 'seed-17'):
+        (tmp_path / name).mkdir()
+    remove_partial(tmp_path, 17)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.seed-2.170-0a0b0c0d.partial', 'seed-17']
+
+
+# -- disks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Let no file of this process grow beyond 8 KiB: the nearest thing to a full disk that needs no privilege."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures('ward', 'small_disk')  # the ward first: what it compiles is larger
+@pytest.mark.parametrize('trace', ['none', 'stages'])
+def test_a_full_disk_is_one_line_that_says_where_and_what_to_do(trace: str, tmp_path: Path) -> None:
+    """A table, or the summary alone, does not fit: RunError with the folder's name, and nothing left."""
+    with pytest.raises(RunError, match=r'seed-1: cannot be written \(.*(large|os error).*\); make room') as caught:
+        simulate(plan(), tmp_path, trace=trace)  # type: ignore[arg-type]  # a literal
+    assert '\n' not in str(caught.value)
+    assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_to_ends_with_one_line_and_code_1(tmp_path: Path) -> None:
+    """--out names a file: exit code and errors of the command line."""
+    (tmp_path / 'file').write_text('', 'utf-8')
+    code, out, errors = ended(start('run', QUIET, '--out', tmp_path / 'file'))
+    assert (code, out) == (1, '')
+    assert errors.startswith(f'iomtwin: {tmp_path / "file"}/quiet-')
+    assert errors.endswith('cannot be written (Not a directory); make room, or choose another folder with --out\n')
+    assert errors.count('\n') == 1
+
+
+def test_an_error_in_a_worker_is_raised_in_the_parent(tmp_path: Path) -> None:
+    """A place that cannot be written to, in this process and in two others: the same words."""
+    (tmp_path / 'file').write_text('', 'utf-8')
+    with pytest.raises(RunError) as alone:
+        simulate_all([plan(QUIET, ())], tmp_path / 'file', n_processes=1, trace='none')
+    with pytest.raises(RunError) as apart:
+        simulate_all([plan(QUIET, ())] * 2, tmp_path / 'file', n_processes=2, trace='none')
+    assert str(alone.value) == str(apart.value)
+
+
+def test_an_error_without_words_of_the_system_still_says_what_happened(tmp_path: Path) -> None:
+    """An OSError with a text and no number, as libraries raise them, and one of the system."""
+    with pytest.raises(RunError, match=r'seed-1: cannot be written \(disk on fire\)'), \
+            complete_folder(tmp_path / 'seed-1'):
+        raise OSError('disk on fire')
+    with pytest.raises(RunError, match=r'No space left on device'), complete_folder(tmp_path / 'seed-1'):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- signals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_one_line_and_nothing_left(number: signal.Signals, tmp_path: Path) -> None:
+    """A ward that would take days, sent a signal when it has its hidden folder."""
+    process = start('run', 'ward', *settings(ENDLESS), '--out', tmp_path)
+    wait_for(lambda: hidden(tmp_path), process)
+    process.send_signal(number)
+    assert ended(process) == (130, '', INTERRUPTED)
+    assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_replications_keeps_the_finished_and_leaves_no_process(
+        number: signal.Signals, tmp_path: Path) -> None:
+    """Sent when the first of many seeds is there and others run: whole seeds, no hidden folder, no process left."""
+    process = start('run', QUIET, '--replications', '500', '--jobs', '2', '--out', tmp_path)
+    wait_for(lambda: seeds(tmp_path) and hidden(tmp_path), process)
+    workers = descendants(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(number)
+    assert ended(process) == (130, '', INTERRUPTED)
+    wait_for(lambda: not any(map(is_alive, workers)))
+    assert hidden(tmp_path) == []
+    kept = find_runs(next(tmp_path.iterdir()))
+    assert 1 <= len(kept) < 500
+    assert all(json.loads((run.folder / 'summary.json').read_text('utf-8')) == run.summary for run in kept)
+    assert all((run.folder / 'report.html').exists() for run in kept)
+
+
+def test_an_interrupt_from_the_keyboard_reaches_all_and_only_one_speaks(tmp_path: Path) -> None:
+    """A terminal sends SIGINT to every process of the session; here while the workers are still starting."""
+    process = start('run', 'ward', *settings(ENDLESS), '--replications', '2', '--jobs', '2', '--out', tmp_path)
+    started = wait_for(lambda: len(found := descendants(process.pid)) >= 3 and found, process)  # and a tracker
+    os.killpg(process.pid, signal.SIGINT)
+    assert ended(process) == (130, '', INTERRUPTED)
+    wait_for(lambda: not any(map(is_alive, started)))
+    assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_the_death_of_a_worker_is_one_line_and_ends_the_others(tmp_path: Path) -> None:
+    """Of two workers at work one is killed, as the system does when memory runs out: code 1, nothing left."""
+    process = start('run', 'ward', *settings(ENDLESS), '--replications', '2', '--jobs', '2', '--out', tmp_path)
+    wait_for(lambda: len(hidden(tmp_path)) == 2, process)
+    workers = descendants(process.pid)
+    os.kill(partial_pids(tmp_path)[0], signal.SIGKILL)
+    code, out, errors = ended(process)
+    assert (code, out) == (1, '')
+    assert errors == 'iomtwin: a worker process died (SIGKILL: probably out of memory); try --jobs 1\n'
+    wait_for(lambda: not any(map(is_alive, workers)))
+    assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """SIGKILL to the parent of two workers at work: they end too, and tidy up."""
+    process = start('run', 'ward', *settings(ENDLESS), '--replications', '2', '--jobs', '2', '--out', tmp_path)
+    wait_for(lambda: len(hidden(tmp_path)) == 2, process)
+    workers = descendants(process.pid)
+    process.kill()
+    assert ended(process)[0] == -signal.SIGKILL
+    wait_for(lambda: not any(map(is_alive, workers)))
+    assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+# -- rivals -------------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_that_make_the_same_run_do_not_disturb_each_other(ward: Run, tmp_path: Path) -> None:
+    """The same scenario and seed into one folder at the same time: both succeed, and what is there is one whole run."""
+    processes = [start('run', 'ward', *settings(SHORT), '--trace', 'stages', '--out', tmp_path) for _ in range(2)]
+    for process in processes:
+        code, _, errors = ended(process)
+        assert (code, errors) == (0, '')
+    assert hidden(tmp_path) == []
+    together, = seeds(tmp_path)
+    assert {path.name for path in together.iterdir()} == {path.name for path in ward.folder.iterdir()} | {'report.html'}
+    assert all((together / path.name).read_bytes() == path.read_bytes() for path in ward.folder.glob('*.parquet'))

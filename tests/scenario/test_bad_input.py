@@ -1,0 +1,439 @@
+"""What is wrong with a scenario or a command is told in one line that says where, what was found and what to do."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import iomtwin
+from sim.errors import LENGTH_MAX
+from sim.loading import SCENARIO_BYTES_MAX
+from tests.scenario.clinic import CLINIC, TEXT, by_hour, edited
+
+TAG = 'devices.tag.streams.vitals'
+PATCH = 'devices.patch.streams.vitals'
+TAG_PERIOD = 'vitals: {flow: vitals, period: 2 s, payload: 32 B, priority: 2}'
+ENTRY_POINT = [sys.executable, '-c', 'import iomtwin; iomtwin.main()']
+
+Refuse = Callable[..., str]
+
+
+@pytest.fixture
+def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Return a function that runs `iomtwin run` and returns the one line that it is refused with."""
+
+    def run(*arguments: str) -> str:
+        out = tmp_path / 'out'
+        monkeypatch.setattr(sys, 'argv', ['iomtwin', 'run', *arguments, '--out', str(out)])
+        with pytest.raises(SystemExit) as caught:
+            iomtwin.main()
+        printed = capsys.readouterr()
+        assert caught.value.code == 2
+        assert printed.out == ''
+        assert not out.exists()
+        return the_line(printed.err)
+
+    return run
+
+
+def the_line(stderr: str) -> str:
+    """Return what follows ``iomtwin:`` if that is all there is, on one printable line of bounded length."""
+    line = stderr.removesuffix('\n')
+    assert line != stderr
+    assert line.startswith('iomtwin: ')
+    assert line.isprintable()
+    assert len(line) <= LENGTH_MAX + len('iomtwin:  … ')
+    return line.removeprefix('iomtwin: ')
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A mistake in a file: `new` in the place of `old`; the message names the key, the line and the words."""
+
+    old: str
+    new: str
+    key: str
+    says: tuple[str, ...]
+    at: str = ''  # text whose line the message names; the beginning of `new` if it is not said
+
+    @property
+    def line(self) -> int:
+        """The line that the message names."""
+        text = edited(self.old, self.new)
+        return text.count('\n', 0, text.index(self.at) if self.at else TEXT.index(self.old)) + 1
+
+
+def duration(text: str, *says: str) -> Edit:
+    """Return a mistake in the duration."""
+    return Edit('duration: 20 s', f'duration: {text}', 'duration', says or (f"'{text}'", "'20 ms'"))
+
+
+def node(name: str) -> Edit:
+    """Return a node named like another part."""
+    return Edit('    edge-2:', f'    {name}:', f'edge.nodes.{name}', (f"'{name}'", 'rename'))
+
+
+def timed_by(name: str) -> str:
+    """Return the clinic with a stream timed by a CSV file."""
+    return edited(TAG_PERIOD, f'vitals: {{flow: vitals, arrivals: {name}, payload: 32 B}}')
+
+
+EDITS = {
+    'wrong dimension': duration('20 kg', "'20 kg'", 'not a time'),
+    'no unit': duration('20', "'20' has no unit", "'20 ms'"),
+    'no space before the unit': duration('20s', "'20s'", 'space'),
+    'unknown unit': duration('20 sec0nds', "'sec0nds'", 'unknown unit'),
+    'unit that calculates': duration('1 10**10**10 s', "unknown unit '10**10**10 s'"),
+    'number that calculates': duration('10**10**10 s'),
+    'power of a unit': duration('1 s**99999999', "unknown unit 's**99999999'"),
+    'larger than a decimal': duration('1e999999999 s', "'1e999999999 s' is too large"),
+    'larger than a float': duration('1e400 s', "'1e400 s' is too large"),
+    'longer than can be simulated': duration('1e300 s', '1e+300 s', 'at most'),
+    'nan': duration('nan s', "'nan s' is not finite"),
+    'inf': duration('inf s', "'inf s' is not finite"),
+    'negative': duration('-5 s', "'-5 s'", 'positive'),
+    'list for a quantity': duration('[20 s]', 'has no unit', "'20 ms'"),
+    'unknown profile': Edit('profile: esp32-pump', 'profile: esp33-pump', 'devices.pump.profile',
+                            ("'esp33-pump'", 'esp32-pump', 'raspberry-pi-4')),
+    'link to no kind of access point': Edit('link: router', 'link: rooter', 'devices.tag.link',
+                                            ("'rooter'", 'router')),
+    'link that no ward has': Edit('{gateway: 1, router: 1, wifi: 1, port: 1}', '{gateway: 1, wifi: 1, port: 1}',
+                                  'devices.tag.link', ("'router'", 'cannot reach the server', 'add one'),
+                                  at='link: router'),
+    'ward without the link': Edit('wards: [theatre]\n    link: port', 'wards: [theatre]\n    link: gateway',
+                                  'devices.scanner.wards[0]', ("'theatre'", "'gateway'")),
+    'access point of no kind': Edit('{wifi: 1, port: 1}', '{wify: 1, wifi: 1, port: 1}',
+                                    'wards.theatre.access_points.wify', ("'wify'", 'wifi'),
+                                    at='access_points: {wify'),
+    'zero devices': Edit('count: 4\n    link: router', 'count: 0\n    link: router', 'devices.tag.count',
+                         ("'0'", 'greater than or equal to 1')),
+    'device class named like a node': Edit('  tag:', '  edge-1:', 'devices.edge-1', ("'edge-1'", 'rename')),
+    'device class named like the server': Edit('  tag:', '  server:', 'devices.server', ("'server'", 'rename')),
+    'node named like the server': node('server'),
+    'node named like the broker': node('broker'),
+    'node named like a switch': node('core'),
+    'node named like a worker': node('crypto-1'),
+    'node named like an uplink': node('floor-1-uplink'),
+    'node named like a link': node('edge-1-link'),
+    'name in capitals': Edit('  tag:', '  Tag_1:', 'devices.Tag_1', ("'Tag_1'", 'lower-case')),
+    'number for a name': Edit('  tag:', '  5:', 'devices[5]', ("'5' is not a name", 'quotes')),
+    'list for a name': Edit('  tag:', '  [a, b]:', 'devices', ('is not a name',), at='devices:'),
+    'broker on an unknown node': Edit('broker:', 'broker:\n  node: edge-9', 'broker.node', ("'edge-9'", 'edge-2'),
+                                      at='node: edge-9'),
+    'unknown key': Edit('wards_per_floor: 2', 'ward_per_floor: 2', 'ward_per_floor',
+                        ('unknown key', 'did you mean wards_per_floor?')),
+    'unknown key unlike any': Edit('wards_per_floor: 2', 'zebra: 2', 'zebra', ('unknown key', 'expected one of')),
+    'unknown key in a section': Edit('replicas: 2', 'replicsa: 2', 'crypto.replicsa', ('did you mean replicas?',)),
+    'unknown key in a class': Edit('battery: 0.9 Wh', 'bttery: 0.9 Wh', 'devices.patch.bttery',
+                                   ('did you mean battery?',)),
+    'unknown key in a stream': Edit('period: 500 ms', 'perid: 500 ms', 'devices.monitor.streams.vitals.perid',
+                                    ('did you mean period?',)),
+    'missing key': Edit('duration: 20 s\n', '', 'duration', ('missing',), at='#'),
+    'missing key of an access point': Edit('    rate: 1 Mbit/s\n', '', 'access_points.gateway.rate', ('missing',),
+                                           at='gateway:\n'),
+    'scalar for a section': Edit('access_points:\n  gateway:', 'access_points: 5\nx:\n  gateway:', 'access_points',
+                                 ("'5'", 'mapping')),
+    'truth for a number': Edit('seed: 1', 'seed: true', 'seed', ("'True'", 'integer')),
+    'seed of fifty digits': Edit('seed: 1', f'seed: {"9" * 50}', 'seed', ('9' * 50, 'less than')),
+    'time of day': Edit("starts_at: '08:00'", "starts_at: '25:00'", 'starts_at', ("'25:00'", "'08:00'")),
+    'time of day in other digits': Edit("starts_at: '08:00'", "starts_at: '\u00b2:00'", 'starts_at', ("'08:00'",)),
+    'control characters in a name': Edit('name: clinic', 'name: "a\\e[2J\\nb\\0"', 'name', ('a\\x1b[2J\\nb\\x00',)),
+    'megabyte of a number': Edit('duration: 20 s', f'duration: "{"9" * 100_000} s"', 'duration', ("'999", '…')),
+}
+
+SETTINGS = {
+    'negative count': ('devices.tag.count=-1', "'-1'", 'greater than or equal to 1'),
+    'negative seed': ('seed=-1', "'-1'"),
+    'quorum above one': ('learning.quorum=1.5', "'1.5'", 'less than or equal to 1'),
+    'fraction of nothing': ('learning.fraction=0', "'0'", 'greater than 0'),
+    'prefetch zero': ('crypto.prefetch=0', "'0'", 'greater than or equal to 1'),
+    'replicas zero': ('crypto.replicas=0', "'0'"),
+    'unknown cipher': ('crypto.aead=Ascon', "'Ascon'", "'Ascon-AEAD128'"),
+    'unknown technology': ('access_points.wifi.technology=wify', "'wify'", "'wifi'"),
+    'loss of everything': ('access_points.wifi.loss_ratio=1.0', "'1.0'", 'less than 1'),
+    'loss on a cable': ('access_points.port.loss_ratio=0.1', '0.1', 'cables'),
+    'connection events of Wi-Fi': ('access_points.wifi.connection_interval=5 ms', 'only ble'),
+    'warm-up as long as the run': ('warm_up=20 s', '20 s is not shorter than the duration'),
+    'learning begins after the end': ('learning.start=20 s', '20 s is not before the end'),
+    'client that is no class': ('learning.clients.0=monitr', "'monitr'", 'monitor'),
+    'client named twice': ('learning.clients=[monitor, monitor]', "'monitor' is named twice"),
+    'no clients': ('learning.clients=[]', '0 entries'),
+    'ward named twice': ('devices.pump.wards=[ward, ward]', "'ward' is named twice"),
+    '23 hours': (f'{PATCH}.by_hour=[{", ".join(["1"] * 23)}]', '23 entries', 'at least 24'),
+    'no hour at all': (f'{PATCH}.by_hour={by_hour("0")}', 'zero at every hour'),
+    'infinitely busy hour': (f'{PATCH}.by_hour={by_hour("1", ".inf")}', "'inf'", 'finite'),
+    'hour that is no number': (f'{PATCH}.by_hour={by_hour(".nan")}', "'nan'", 'finite'),
+    'devices per bed that are no number': ('devices.patch.per_bed=.nan', "'nan'", 'finite'),
+    'payload beyond any disk': (f'{TAG}.payload=1e30 B', "'1e30 B' is too large"),
+    'half a byte': (f'{TAG}.payload=0.5 B', "'0.5 B'", 'whole number'),
+    'payload in bits': (f'{TAG}.payload=80 bit', "'80 bit'", 'bytes'),
+    'charge for an energy': ('devices.patch.battery=900 mAh', "'900 mAh' is not an energy", 'Wh'),
+    'more devices than fit': ('devices.tag.count=99999999', "'99999999'"),
+    'unknown key': ('foo.bar=1', 'unknown key', 'expected one of'),
+    'unknown key in a stream': (f'{TAG}.perid=1 s', 'unknown key', 'did you mean period?'),
+    'class without anything': ('devices.watch.count=3', 'missing'),
+    'no value': ('crypto.prefetch=', 'nothing', 'integer'),
+    'list for a section': ('devices=[a]', 'a list', 'mapping'),
+    'nothing for a class': ('devices.tag=null', 'nothing', 'mapping'),
+    'row of three': (f'{TAG}.arrivals=[[0, 1 s, 2]]', '3 entries'),
+    'row without unit': (f'{TAG}.arrivals=[[0, 1]]', "'1' has no unit"),
+    'device before the first': (f'{TAG}.arrivals=[[-1, 1 s]]', "'-1'"),
+}
+
+# Where a mistake is told, if it is neither at the key that was set nor in it.
+TOLD = {'foo.bar': 'foo: ', 'devices.watch.count': 'devices.watch.profile: ',
+        'learning.clients.0': 'learning.clients[0]: '}
+
+TOGETHER = {
+    'count and per_bed': (['devices.tag.per_bed=1'], 'devices.tag', ('exactly one', 'both')),
+    'neither count nor per_bed': (['devices.tag.count=null'], 'devices.tag', ('exactly one', 'none')),
+    'period and rate': ([f'{TAG}.rate=1 /s'], TAG, ('exactly one', 'period and rate')),
+    'no timing': ([f'{TAG}.period=null'], TAG, ('exactly one', 'none')),
+    'hours of listed arrivals': ([f'{TAG}.period=null', f'{TAG}.arrivals=[]', f'{TAG}.by_hour={by_hour("2")}'], TAG,
+                                 ('by_hour', 'remove')),
+    'no beds for what is counted by beds': (['wards.ward.beds=0'], 'devices.patch', ('no device', 'count')),
+    'node with too few cores': (['crypto.replicas=8'], 'edge.nodes.edge-1', ('4 cores', '4.3', 'replicas')),
+    'server without cores': (['broker.cores=4'], 'edge.server.cores', ('4 cores', '4.3')),
+    'cipher that the Pi 5 has no number for': (
+        ['devices.monitor.profile=raspberry-pi-5'], 'devices.monitor.streams.vitals',
+        ('aead.seal Ascon-AEAD128', 'cortex-m0plus-sensor', 'cortex-m4-wearable', 'esp32-pump', 'raspberry-pi-4',
+         'x86-server')),
+    'key establishment that the M0+ has no number for': (
+        ['learning.clients=[tag]'], 'devices.tag', ('kem.decaps ML-KEM-768', 'esp32-pump', 'raspberry-pi-4')),
+    'more messages than can be simulated': ([f'{TAG}.period=1e-300 s'], 'devices', ('messages', 'at most')),
+    'more devices by beds than fit': (
+        ['wards.ward.count=10000', 'wards.ward.beds=10000'], 'devices', ('150,000,0', 'at most')),
+    'more access points than fit': (
+        ['wards.ward.count=100000', 'wards.ward.access_points.port=1000'], 'wards', ('access points', 'at most')),
+}
+
+OUTAGES = {
+    'outage of an unknown part': ('[{target: lift, begin: 1 s, end: 2 s}]', '[0].target', ("'lift'", 'floor-1-uplink')),
+    'outage that ends before it begins': ('[{target: broker, begin: 3 s, end: 2 s}]', '[0].end', ('2 s', '3 s')),
+    'outage without end': ('[{target: broker, begin: 3 s}]', '[0].end', ('missing',)),
+    'outage that is no list': ('{target: broker}', '', ('list',)),
+}
+
+TEXTS = {
+    'empty file': ('', ':1 ', 'holds no keys'),
+    'only a comment': ('# nothing\n', ':1 ', 'holds no keys'),
+    'list': ('- a\n- b\n', ':1 ', 'holds no keys'),
+    'word': ('clinic\n', ':1 ', 'holds no keys'),
+    'open bracket': ('name: clinic\nwards: [a\nseed: 1\n', ':3 ', 'is not YAML'),
+    'open quote': ('name: "clinic\n', ':2 ', 'is not YAML'),
+    'tabs': ('wards:\n\tward:\n', ':2 ', '\\t'),
+    'two documents': ('name: a\n---\nname: b\n', ':2 ', 'another document'),
+    'unknown alias': ('name: a\nseed: *b\n', ':2 ', "'b'"),
+    'duplicate key': (edited('  tag:', '  patch:'), f':{TEXT[:TEXT.index("  tag:")].count(chr(10)) + 1} ',
+                      'duplicate key "patch"'),
+    'nested too deep': (f'name: {"[" * 30}{"]" * 30}', ': ', 'nested deeper'),
+    'nested deeper than the parser': ('\n'.join(' ' * depth + 'a:' for depth in range(600)), ': ', 'recursion'),
+    'aliases that multiply': ('a: &a [x, x, x, x, x, x, x, x, x, x]\n' + ''.join(
+        f'{new}: &{new} [{", ".join([f"*{old}"] * 10)}]\n' for old, new in zip('abcdefgh', 'bcdefghi', strict=True)),
+        ': ', 'values'),
+    'NUL byte': (edited('Two wards', 'Two\0wards'), ':4 ', 'U+0000'),
+    'escape sequence': (edited('Two wards', '\x1b[2Jwards'), ':4 ', 'U+001B'),
+    'integer that Python refuses': (edited('seed: 1', f'seed: {"9" * 5000}'), ': ', '5000 digits'),
+    'word tagged as a number': ('seed: !!int "x"\n', ': ', "'x'"),
+}
+
+CSV = {
+    'wrong header': ('device;time_s\n0;1\n', "'device;time_s'", "'device,time_s'"),
+    'no header': ('', "''", "'device,time_s'"),
+    'no number': ('device,time_s\n0,1\n0,soon\n', 'line 3', "'0,soon'"),
+    'three columns': ('device,time_s\n0,1,2\n', 'line 2', "'0,1,2'"),
+    'empty row': ('device,time_s\n0,1\n\n0,2\n', 'line 3'),
+    'negative time': ('device,time_s\n0,-1\n', "'0,-1'"),
+    'infinite time': ('device,time_s\n0,inf\n', "'0,inf'"),
+    'device beyond the count': ('device,time_s\n4,1\n', 'device 4', 'there are 4'),
+    'line break in a field': ('device,time_s\n"0\n1",1\n', "'0\\n1,1'"),
+    'field of a megabyte': (f'device,time_s\n{"9" * 200_000},1\n', 'not CSV', 'field'),
+    'more rows than fit': ('device,time_s\n' + '0,1\n' * 10_001, '10,001 arrivals', 'at most'),
+}
+
+COMMANDS = {
+    'unknown trace': (['--trace', 'all'], '--trace', "'all'", 'stages'),
+    'unknown engine': (['--engine', 'fast'], '--engine', "'fast'", 'simpy'),
+    'negative seed': (['--seed', '-1'], '--seed'),
+    'unknown option': (['--sead', '1'], '--sead', '--seed'),
+    'second scenario': (['ward'], 'ward'),
+    'set without equals': (['--set', 'duration'], '--set duration', 'KEY=VALUE'),
+    'set without key': (['--set', '=5'], '--set =5', 'KEY=VALUE'),
+    'set into a scalar': (['--set', 'name.first=a'], '--set name.first', "'clinic'"),
+    'set beyond a list': (['--set', 'learning.clients.7=patch'], '--set learning.clients.7', 'list of 1'),
+    'set beyond any list': (['--set', f'learning.clients.{"9" * 5000}=patch'], '--set learning.clients.9', 'list of 1'),
+    'set to no YAML': (['--set', 'name=[a'], '--set name', "'[a'"),
+    'set to a deep list': (['--set', f'name={"[" * 30}{"]" * 30}'], '--set name', 'nested deeper'),
+    'set of a deep key': (['--set', f'{".".join("a" * 2000)}=1'], '--set a', 'unknown key'),
+    'set of another digit': (['--set', 'a.\u00b2=1'], '--set a', 'unknown key'),
+}
+
+NAMES = {
+    'unknown name': ('wrad', "'wrad'", "did you mean 'ward'?"),
+    'name unlike any': ('zebra', "'zebra'", 'paper-testbed-distributed'),
+    'missing file': ('nowhere.yaml', 'nowhere.yaml', 'no such file'),
+    'name too long for a file': (f'{"a" * 300}.yaml', 'aaa.yaml', 'no such file'),
+    'name with a NUL': ('a\0b.yaml', 'a\\x00b.yaml', 'no such file'),
+    'name of two lines': ('a\nb', "'a\\nb'"),
+    'name of bytes that are no text': ('\udce4.yaml', '\\udce4.yaml'),
+}
+
+
+def says(message: str, *words: str) -> None:
+    """Assert that a message holds all words."""
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize('edit', EDITS.values(), ids=EDITS.keys())
+def test_mistake_in_a_file_is_told_with_its_line(edit: Edit, refuse: Refuse, tmp_path: Path) -> None:
+    """The message of every edit begins with file, line and key, and holds what was found; nothing is written."""
+    path = tmp_path / 'clinic.yaml'
+    path.write_text(edited(edit.old, edit.new))
+    message = refuse(str(path))
+    assert message.startswith(f'{path}:{edit.line} {edit.key}: ')
+    says(message, *edit.says)
+
+
+@pytest.mark.parametrize(('setting', 'words'), [(row[0], row[1:]) for row in SETTINGS.values()], ids=SETTINGS.keys())
+def test_mistake_in_an_override_is_told_with_its_key(setting: str, words: tuple[str, ...], refuse: Refuse) -> None:
+    """The message of every setting begins with ``--set`` and its key, or the part of the key that is unknown."""
+    message = refuse(str(CLINIC), '--set', setting)
+    key = setting.partition('=')[0]
+    assert message.startswith(f'--set {TOLD.get(key, key)}')
+    says(message, *words)
+
+
+@pytest.mark.parametrize(('settings', 'key', 'words'), TOGETHER.values(), ids=TOGETHER.keys())
+def test_parts_that_do_not_fit_are_told_where_they_meet(
+        settings: list[str], key: str, words: tuple[str, ...], refuse: Refuse) -> None:
+    """What is wrong with several keys together is told with the line in the file of what they belong to."""
+    message = refuse(str(CLINIC), *(part for setting in settings for part in ('--set', setting)))
+    last = key.rpartition('.')[2]
+    lines = [number for number, line in enumerate(TEXT.splitlines(), 1) if line.strip().startswith(f'{last}:')]
+    where = re.match(rf'{re.escape(str(CLINIC))}:(\d+) {re.escape(key)}: ', message)
+    assert where, message
+    assert int(where[1]) in lines
+    says(message, *words)
+
+
+@pytest.mark.parametrize(('value', 'key', 'words'), OUTAGES.values(), ids=OUTAGES.keys())
+def test_mistake_in_an_outage_is_told(value: str, key: str, words: tuple[str, ...], refuse: Refuse) -> None:
+    """An outage names a part that there is, and an end after its begin; shown by the refusal of others."""
+    message = refuse(str(CLINIC), '--set', f'outages={value}')
+    assert message.startswith(f'--set outages{key}: ')
+    says(message, *words)
+
+
+@pytest.mark.parametrize(('text', 'line', 'word'), TEXTS.values(), ids=TEXTS.keys())
+def test_file_that_is_no_scenario_is_told(text: str, line: str, word: str, refuse: Refuse, tmp_path: Path) -> None:
+    """What YAML cannot read, or what would take the reader's memory, is refused with its line where there is one."""
+    path = tmp_path / 'clinic.yaml'
+    path.write_text(text)
+    message = refuse(str(path))
+    assert message.startswith(f'{path}{line}')
+    says(message, word)
+
+
+def test_file_over_the_cap_is_refused_unread(refuse: Refuse, tmp_path: Path) -> None:
+    """A valid scenario behind a comment of a megabyte is refused."""
+    path = tmp_path / 'clinic.yaml'
+    path.write_text(f'{TEXT}#{"x" * SCENARIO_BYTES_MAX}')
+    says(refuse(str(path)), f'{path}: ', 'larger than 1 MiB')
+
+
+@pytest.mark.parametrize('encoding', ['latin-1', 'utf-16'])
+def test_file_that_is_not_utf8_is_refused(encoding: str, refuse: Refuse, tmp_path: Path) -> None:
+    """The clinic with a letter of Latin-1, and in UTF-16, is refused at the first byte that is not UTF-8."""
+    path = tmp_path / 'clinic.yaml'
+    path.write_bytes(edited('Two wards', 'Z\u00fcrich').encode(encoding))
+    says(refuse(str(path)), f'{path}:{4 if encoding == "latin-1" else 1} byte ', 'save the file as UTF-8')
+
+
+def test_folder_named_like_a_file_is_refused(refuse: Refuse, tmp_path: Path) -> None:
+    """A folder named clinic.yaml is no scenario."""
+    path = tmp_path / 'clinic.yaml'
+    path.mkdir()
+    says(refuse(str(path)), str(path), 'no such file')
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may read everything')
+def test_file_without_permission_is_refused(refuse: Refuse, tmp_path: Path) -> None:
+    """A scenario that its reader may not read is refused with the cause."""
+    path = tmp_path / 'clinic.yaml'
+    path.write_text(TEXT)
+    path.chmod(0)
+    says(refuse(str(path)), f'{path}: ', 'Permission denied')
+
+
+@pytest.mark.parametrize('row', CSV.values(), ids=CSV.keys())
+def test_mistake_in_arrivals_is_told_with_its_stream(row: tuple[str, ...], refuse: Refuse, tmp_path: Path) -> None:
+    """A CSV file that is not as described is told with the line of the scenario that names it."""
+    (tmp_path / 'arrivals.csv').write_text(row[0])
+    path = tmp_path / 'clinic.yaml'
+    path.write_text(timed_by('arrivals.csv'))
+    line = TEXT[:TEXT.index(TAG_PERIOD)].count('\n') + 1
+    message = refuse(str(path))
+    assert message.startswith(f'{path}:{line} {TAG}.arrivals: ')
+    says(message, *row[1:])
+
+
+@pytest.mark.parametrize(('name', 'word'), [
+    ('nowhere.csv', 'No such file'), ('.', 'Is a directory'), ('"a\\0b.csv"', 'a\\x00b.csv'), ('a' * 300, 'too long')])
+def test_arrivals_that_cannot_be_read_are_refused(name: str, word: str, refuse: Refuse, tmp_path: Path) -> None:
+    """A CSV file that is not there, or cannot be, is told with the line of the scenario that names it."""
+    path = tmp_path / 'clinic.yaml'
+    path.write_text(timed_by(name))
+    message = refuse(str(path))
+    assert message.startswith(f'{path}:')
+    says(message, f' {TAG}.arrivals: ', 'cannot be read', word)
+
+
+def test_device_beyond_the_beds_is_refused(refuse: Refuse) -> None:
+    """A listed arrival of the ninth patch of eight beds is refused, as is one beyond a count."""
+    message = refuse(str(CLINIC), '--set', f'{PATCH}.period=null', '--set', f'{PATCH}.arrivals=[[8, 1 s]]')
+    says(message, f'--set {PATCH}.arrivals: ', 'device 8', 'there are 8')
+
+
+@pytest.mark.parametrize('row', COMMANDS.values(), ids=COMMANDS.keys())
+def test_mistake_in_a_command_is_told(row: tuple[list[str], str], refuse: Refuse) -> None:
+    """Every wrong option is told by its name, with what was found."""
+    says(refuse(str(CLINIC), *row[0]), *row[1:])
+
+
+@pytest.mark.parametrize('row', NAMES.values(), ids=NAMES.keys())
+def test_unknown_scenario_is_told_with_what_there_is(row: tuple[str, ...], refuse: Refuse) -> None:
+    """A name that is neither shipped nor a file is refused, with the name that is near it or all names."""
+    says(refuse(row[0]), *row[1:])
+
+
+def test_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
+    """Two streams share a mapping by an alias; an override of one leaves the other's period as it was."""
+    from sim.loading import load
+
+    path = tmp_path / 'clinic.yaml'
+    path.write_text(edited(TAG_PERIOD, f'vitals: &shared {TAG_PERIOD.partition(": ")[2]}\n      other: *shared'))
+    streams = load(path, [f'{TAG}.period=7 s'])[0].devices['tag'].streams
+    assert (streams['vitals'].period, streams['other'].period) == (7.0, 2.0)
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+    ([str(CLINIC), '--set', 'duration=20'], ('--set duration: ', "'20' has no unit")),
+    ([str(CLINIC), '--set', 'crypto.replicas=8'], ('clinic.yaml:', 'edge.nodes.edge-1', '4.3')),
+    (['wrad'], ("'wrad'", "did you mean 'ward'?")),
+])
+def test_real_command_says_one_line_and_leaves_with_two(
+        arguments: list[str], words: tuple[str, ...], tmp_path: Path) -> None:
+    """The installed entry point, as a process of its own, behaves as the function does."""
+    script = shutil.which('iomtwin', path=str(Path(sys.executable).parent))
+    done = subprocess.run([*([script] if script else ENTRY_POINT), 'run', *arguments, '--out', str(tmp_path / 'out')],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, '')
+    says(the_line(done.stderr), *words)
+    assert not (tmp_path / 'out').exists()
