@@ -31,6 +31,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it; typer makes it of an inter
 ScenarioName = Annotated[str, typer.Argument(metavar='SCENARIO', help='A .yaml file, or the name of a shipped one.')]
 Overrides = Annotated[list[str] | None,
                       typer.Option('--set', metavar='KEY=VALUE', help='Override one key; repeatable.')]
+Engine = Annotated[Any, typer.Option(metavar='auto|simpy|compiled', help='auto: compiled, the same times fast.')]
 Out = Annotated[Path, typer.Option(metavar='DIR', help='Where run folders go.')]
 Jobs = Annotated[int, typer.Option(min=0, max=4096, help='Processes for replications; 0: one a core.')]
 
@@ -74,8 +75,8 @@ def check(
 
     from sim.loading import load
     from sim.lowering import lower
-    from sim.records import resolved_yaml
     from sim.scenario import Scenario
+    from sim.writing import resolved_yaml
 
     if schema:
         print(json.dumps(Scenario.model_json_schema(), indent=2))
@@ -94,7 +95,7 @@ def check(
 def run(
     scenario: ScenarioName,
     *,
-    engine: Annotated[str, typer.Option(metavar='auto|simpy', help='auto takes the fastest that fits.')] = 'auto',
+    engine: Engine = 'auto',
     seed: Annotated[int | None, typer.Option(min=0, help="In place of the scenario's.")] = None,
     replications: Annotated[int | None, typer.Option(min=1, max=10_000, help='Seeds, one after the other.')] = None,
     jobs: Jobs = 0,
@@ -108,12 +109,13 @@ def run(
     from analysis.tables import run_tables
     from sim.loading import load
     from sim.replicating import Plan
+    from sim.running import ENGINES
 
-    _one_of('--engine', engine, ('auto', 'simpy'))
+    _one_of('--engine', engine, ENGINES)
     _one_of('--trace', trace, ('none', 'jobs', 'stages'))
     loaded, origin = load(scenario, overrides or [])
     first = loaded.seed if seed is None else seed
-    plans = [Plan(loaded, origin, first + i) for i in range(replications or loaded.replications)]
+    plans = [Plan(loaded, origin, first + i, engine) for i in range(replications or loaded.replications)]
     runs = _simulate(plans, trace=trace, jobs=jobs, out=out, finish=write_report)
     _print(run_tables(runs))
     if len(runs) > 1:
@@ -123,7 +125,8 @@ def run(
         return
     manifest = runs[0].manifest
     print(f'{manifest["n_jobs"]:,} messages, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '
-          f'{manifest["engine_wall_s"]:.1f} s; report: {runs[0].folder / "report.html"}')
+          f'{manifest["engine_wall_s"]:.1f} s by the {manifest["engine"]} engine')
+    print(f'report: {runs[0].folder / "report.html"}')
 
 
 @app.command()

@@ -1,9 +1,9 @@
 """The Python API: what the command line does, as functions that return Polars tables.
 
-    import sim
+import sim
 
-    results = sim.run(sim.load('ward', ['duration=2 min']), seed=7)
-    results.summary.filter(pl.col('metric') == 'latency')
+results = sim.run(sim.load('ward', ['duration=2 min']), seed=7)
+results.summary.filter(pl.col('metric') == 'latency')
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from sim import loading, records, running, summary
+from sim import loading, records, running, summary, tables, writing
 from sim.loading import Origin
 from sim.recording import Trace
 from sim.scenario import Scenario
@@ -43,12 +43,12 @@ class Results:
 
     def table(self, name: str) -> pl.DataFrame:
         """Return `jobs`, `stages`, `rounds`, `devices` or `stations`; empty where the run has none."""
-        return records.tables(self.execution.recording).get(name, pl.DataFrame())
+        return tables.tables(self.execution.recording).get(name, pl.DataFrame())
 
     def write(self, folder: str | Path) -> Path:
         """Write a run folder, whole or not at all, and return it."""
         with records.complete_folder(Path(folder)) as partial:
-            records.write_run(partial, self.execution)
+            writing.write_run(partial, self.execution)
         return Path(folder)
 
 

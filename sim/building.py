@@ -222,6 +222,8 @@ class ModelBuilder:
         if by_hour is not None and len(set(by_hour) | {1.0}) > 1:
             self._by_hour.append(tuple(by_hour))
             profile_row = len(self._by_hour) - 1
+        known = {(source['stream'], source['class_row']) for source in self._sources}
+        assert (stream, class_row) not in known, 'a second source would share the draws of the first'
         self._sources.append({
             'stream': stream, 'class_row': class_row, 'timing': timing, 'gap_s': gap_s, 'profile_row': profile_row,
             'list_first': len(self._listed), 'list_n': len(listed),

@@ -49,6 +49,11 @@ def _use_cache() -> None:
 _use_cache()
 
 
+def is_compiled(function: str) -> bool:
+    """Return whether a function, as ``module.name``, is in the cache: else the first run compiles for a while."""
+    return bool(config.CACHE_DIR) and any(Path(config.CACHE_DIR).rglob(f'{function}-*.nbi'))
+
+
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called, or take it from the cache."""
     dispatcher: Any = njit(cache=True)(function)

@@ -227,5 +227,17 @@ class _Lowering:
                          self.hospital.access_points[0].name]
                 raise self.origin.error(('outages', i, 'target'), f"'{outage.target}' is not a part of this hospital; "
                                         f'parts are, for example, {", ".join(known)}')
-            self.builder.changes.append((outage.begin, outage.target, False))
-            self.builder.changes.append((outage.end, outage.target, True))
+        for target in dict.fromkeys(outage.target for outage in self.scenario.outages):
+            for begin_s, end_s in _merged([(o.begin, o.end) for o in self.scenario.outages if o.target == target]):
+                self.builder.changes += [(begin_s, target, False), (end_s, target, True)]
+
+
+def _merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return intervals in order, those that touch made one."""
+    merged: list[tuple[float, float]] = []
+    for begin_s, end_s in sorted(intervals):
+        if merged and begin_s <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end_s, merged[-1][1])
+        else:
+            merged.append((begin_s, end_s))
+    return merged

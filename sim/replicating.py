@@ -22,9 +22,10 @@ from typing import Any
 from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
 from sim.recording import Trace
-from sim.records import Run, complete_folder, read_run, remove_partial, scenario_folder, write_run
-from sim.running import execute, with_seed
+from sim.records import Run, complete_folder, read_run, remove_partial
+from sim.running import EngineName, execute, with_seed
 from sim.scenario import Scenario
+from sim.writing import scenario_folder, write_run
 
 Progress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
 POLL_S = 0.2  # how often the parent looks after its workers
@@ -38,6 +39,7 @@ class Plan:
     scenario: Scenario
     origin: Origin
     seed: int
+    engine: EngineName = 'auto'
 
 
 def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], object] | None = None,
@@ -52,7 +54,7 @@ def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], ob
 
     target = scenario_folder(out, scenario) / f'seed-{plan.seed}'
     with complete_folder(target) as folder:
-        write_run(folder, execute(scenario, plan.origin, trace=trace, progress=report))
+        write_run(folder, execute(scenario, plan.origin, engine=plan.engine, trace=trace, progress=report))
         if finish is not None:
             finish(folder)
     return read_run(target)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from sim.engines.reference import run
+from sim.engines import compiled, reference
 from sim.recording import Recording
 
 Engine = Callable[..., Recording]  # (model, *, trace, controllers) -> Recording
 
-ENGINES: dict[str, Engine] = {'simpy': run}
+ENGINES: dict[str, Engine] = {'simpy': reference.run, 'compiled': compiled.run}

@@ -44,7 +44,7 @@ def outcomes(recording: Recording, stream: str) -> list[int]:
 def by_address(recording: Recording) -> dict[tuple[str, int, str, int], tuple[float, float, int]]:
     """Return (launched_s, finished_s, outcome) of each job by (class, index within it, stream, k).
 
-    An unfinished job has no finish: inf. The recording gives it the end of the run, which is the last event of anyone.
+    An unfinished job has no finish: inf here, so that it equals itself; NaN in the recording.
     """
     model, table = recording.model, jobs(recording)
     entity, stream = table['entity'], table['stream']

@@ -13,7 +13,8 @@ from sim.lowering import lower
 from sim.model import LINK, OUTCOMES
 from sim.profiles import load_profile
 from sim.recording import Trace
-from sim.records import Run, find_runs, read_run, resolved_yaml
+from sim.records import Run, find_runs, read_run
+from sim.writing import resolved_yaml
 from tests.results.runs import QUIET, SHORT, ended, make, seeds, settings, start
 
 ALWAYS = {'manifest.json', 'scenario.yaml', 'summary.json', 'devices.parquet', 'stations.parquet', 'rounds.parquet'}

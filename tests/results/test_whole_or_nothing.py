@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from sim import records
 from sim.errors import RunError
 from sim.records import Run, complete_folder, find_runs, read_run, remove_partial
 from sim.replicating import simulate, simulate_all
@@ -79,11 +78,8 @@ def test_a_run_that_fails_leaves_the_earlier_run_of_its_seed_as_it_was(tmp_path:
     assert hidden(tmp_path) == []
 
 
-@pytest.mark.parametrize('can_exchange', [True, False])
-def test_a_second_run_replaces_the_first(can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traced, then not, where the file system can swap names and where not: no file of the first is left."""
-    if not can_exchange:
-        monkeypatch.setattr(records, '_exchange', lambda *_: False)
+def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
+    """Traced, then not: no file of the first is left."""
     first = make(tmp_path, QUIET, (), trace='stages').folder
     assert (first / 'stages.parquet').exists()
     second = make(tmp_path, QUIET, (), trace='none').folder
@@ -93,49 +89,8 @@ def test_a_second_run_replaces_the_first(can_exchange: bool, tmp_path: Path, mon
     assert hidden(tmp_path) == []
 
 
-def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path: Path) -> None:
-    """One thread replaces a folder two hundred times, another looks all the while: it is always there."""
-    target = tmp_path / 'seed-1'
-    is_over = threading.Event()
-    missed = []
-
-    def write(text: str) -> None:
-        with complete_folder(target) as folder:
-            (folder / 'a').write_text(text, 'utf-8')
-
-    def look() -> None:
-        while not is_over.is_set():
-            if not target.exists():
-                missed.append(1)
-
-    write('first')
-    if not can_exchange_names(tmp_path):
-        pytest.skip('this file system cannot swap names')
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        for i in range(200):
-            write(str(i))
-    finally:
-        is_over.set()
-        looking.join()
-    assert missed == []
-    assert (target / 'a').read_text('utf-8') == '199'
-
-
-def can_exchange_names(folder: Path) -> bool:
-    """Return whether the file system of a folder swaps names."""
-    for name in ('one', 'two'):
-        (folder / name).mkdir()
-    return records._exchange(folder / 'one', folder / 'two')
-
-
-@pytest.mark.parametrize('can_exchange', [True, False])
-def test_rivals_for_one_folder_leave_one_whole_result(
-        can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rivals_for_one_folder_leave_one_whole_result(tmp_path: Path) -> None:
     """Four threads put fifty folders each at one place: what is there in the end has both files of one of them."""
-    if not can_exchange:
-        monkeypatch.setattr(records, '_exchange', lambda *_: False)
     target, failures = tmp_path / 'scenario' / 'seed-1', []
 
     def put(writer: int) -> None:

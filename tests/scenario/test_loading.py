@@ -19,10 +19,10 @@ from ruamel.yaml import YAML
 import iomtwin
 from sim.loading import ARRIVALS_MAX, SCENARIO_BYTES_MAX, SHIPPED, load, shipped_scenarios, spell_key
 from sim.lowering import lower
-from sim.records import resolved_yaml, scenario_hash
 from sim.running import run_model
 from sim.scenario import SIZE_MAX, Scenario
 from sim.units import DIMENSIONS, quantity, spell
+from sim.writing import resolved_yaml, scenario_hash
 from tests.scenario.clinic import CLINIC, TEXT, edited, scenario_of
 from tests.scenario.json_schema import problems
 from tests.tables import by_address

@@ -18,13 +18,14 @@ from sim.engines.compiled.layout import (
     outcome_at,
     queue_at,
     route_at,
+    server_at,
     station_at,
     work_at,
 )
 from sim.engines.compiled.pools import free_job
 from sim.histogram import N_BINS, bin_of
 from sim.laws import WAKE
-from sim.model import CRYPTO, DELIVERED, EXPIRED, TRANSMITS
+from sim.model import CRYPTO, DELIVERED, EXPIRED, TRANSMITS, UNFINISHED
 
 
 @compiled
@@ -77,14 +78,15 @@ def end_service(m, work_row, row):
     work = work_at(m.works, work_row)
     hop, job = hop_at(m.hops, work.hop), job_at(m.jobs, work.job)
     m.n_hops += 1
-    if row < m.n_stations:
-        station_at(m.stations, row).served += 1
     if hop.flags & CRYPTO:
-        job.crypto_s += work.amount
-    if hop.radio == TRANSMITS:
-        entity_at(m.entities, job.entity).transmit_bytes += work.amount / 8.0
-    elif hop.radio:
-        entity_at(m.entities, job.entity).receive_bytes += work.amount / 8.0
+        job.crypto_s += work.amount / server_at(m.servers, work.server).speed
+    if m.from_s <= m.now <= m.to_s:
+        if row < m.n_stations:
+            station_at(m.stations, row).served += 1
+        if hop.radio == TRANSMITS:
+            entity_at(m.entities, job.entity).transmit_bytes += work.amount / 8.0
+        elif hop.radio:
+            entity_at(m.entities, job.entity).receive_bytes += work.amount / 8.0
     if m.traces_hops:
         _trace(m, work.job, work.hop, work.segment, row if row < m.n_stations else -1, work.arrived_s,
                work.first_started_s, m.now)
@@ -131,7 +133,8 @@ def finish(m: Any, slot: int, outcome: int) -> None:
         row = job_row_at(m.job_rows, m.n_job_rows)
         m.n_job_rows += 1
         row.job, row.stream, row.entity, row.k, row.route = job.id, route.stream, job.entity, job.k, job.route
-        row.launched_s, row.finished_s, row.crypto_s, row.mark_s = job.launched_s, m.now, job.crypto_s, job.mark_s
+        row.launched_s, row.crypto_s, row.mark_s = job.launched_s, job.crypto_s, job.mark_s
+        row.finished_s = math.nan if outcome == UNFINISHED else m.now
         row.outcome, row.attempt = outcome, job.attempt
     if job.inbox != NONE:
         _put(m, slot, outcome)

@@ -98,6 +98,8 @@ def _next_of_visit(m, work_row, row):
     end = route_at(m.routes, job_at(m.jobs, work.job).route).end
     if hop == end or not hop_at(m.hops, hop).flags & SAME_VISIT or _is_refused(m, work_row):
         return NONE
+    if hop_at(m.hops, hop).flags & MARKED:
+        job_at(m.jobs, work.job).mark_s = m.now
     return new_work(m, work.job, hop, 0, draw(m, work.job, hop, station_at(m.stations, row).law_offset))
 
 
@@ -134,7 +136,7 @@ def _served(m, work_row, row):
 @compiled
 def _complete(m, slot):
     job = job_at(m.jobs, slot)
-    finish(m, slot, EXPIRED if m.now - job.launched_s > job.deadline_s else DELIVERED)
+    finish(m, slot, EXPIRED if m.now > job.launched_s + job.deadline_s else DELIVERED)
 
 
 @compiled

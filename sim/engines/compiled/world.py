@@ -129,6 +129,7 @@ class CompiledWorld:
     def want(self, row: int, n: int, driver: int, n_waits: int, key: int) -> None:
         """Wake a driver once `n` outcomes are in an inbox."""
         inbox = self.engine.memory['inboxes'][row]
+        assert inbox['wanted'] == NONE, 'another controller waits for this inbox'
         inbox['wanted'], inbox['driver'], inbox['wait'], inbox['key'] = n, driver, n_waits, key
         satisfy(self.engine.machine, row)
 

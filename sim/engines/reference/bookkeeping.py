@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim.histogram import bin_of
-from sim.model import CRYPTO, DELIVERED, EXPIRED, RECEIVES, TRANSMITS, Model
+from sim.model import CRYPTO, DELIVERED, EXPIRED, RECEIVES, TRANSMITS, UNFINISHED, Model
 from sim.recording import Recording, Trace
 
 if TYPE_CHECKING:
@@ -54,14 +54,16 @@ class Bookkeeper:
             sums[0] += seconds
             sums[1] += seconds * work.hop.crypto_ratio
 
-    def end_service(self, row: int, work: Work) -> None:
-        """Note that a piece of work is served."""
+    def end_service(self, row: int, work: Work, seconds: float, now: float) -> None:
+        """Note that a piece of work is served, in `seconds` of service."""
         self.n_hops += 1
-        if row >= 0:
-            self._station_served[row] += 1
         hop = work.hop
         if hop.flags & CRYPTO:
-            work.job.crypto_s += work.amount
+            work.job.crypto_s += seconds
+        if not self._from_s <= now <= self._to_s:
+            return
+        if row >= 0:
+            self._station_served[row] += 1
         if hop.radio:
             (self._receive if hop.radio == RECEIVES else self._transmit)[work.job.entity][2] += work.amount / 8.0
 
@@ -111,8 +113,8 @@ class Bookkeeper:
         if job.inbox is not None and job.mark_s == job.mark_s:
             recording.marks[job.id] = job.mark_s
         if self._jobs is not None:
-            values = (job.id, job.route.stream, job.entity, job.k, job.route.row, job.launched_s, now, job.crypto_s,
-                      job.mark_s, outcome, job.attempt)
+            values = (job.id, job.route.stream, job.entity, job.k, job.route.row, job.launched_s,
+                      math.nan if outcome == UNFINISHED else now, job.crypto_s, job.mark_s, outcome, job.attempt)
             for column, value in zip(self._jobs.values(), values, strict=True):
                 column.append(value)
 

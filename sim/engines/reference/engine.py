@@ -236,13 +236,15 @@ class Engine:
         hops = job.route.hops
         if position == len(hops) or not hops[position].flags & SAME_VISIT or self._is_refused(work):
             return None
+        if hops[position].flags & MARKED:
+            job.mark_s = self.env._now
         return Work(job, position, hops[position], self._costs.draw(job, hops[position], station.law_offset))
 
     def served(self, work: Work, station: Station) -> None:
         """Lead a job on from a hop that a station has served."""
         job, hop = work.job, work.hop
         record = self.record
-        record.end_service(station.row, work)
+        record.end_service(station.row, work, work.amount / station.speeds[work.server], self.env._now)
         record.trace_hop(work, station.row, self.env._now)
         if hop.kind == LINK:
             self._crossed(work)
@@ -297,7 +299,7 @@ class Engine:
         self.enter(job, position)
 
     def _complete(self, job: Job) -> None:
-        late = self.env._now - job.launched_s > job.deadline_s
+        late = self.env._now > job.launched_s + job.deadline_s
         self.finish(job, EXPIRED if late else DELIVERED)
 
     # -- changes ----------------------------------------------------------------------------------------------

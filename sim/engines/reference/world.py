@@ -85,6 +85,7 @@ class SimInbox:
 
     def await_outcomes(self, driver: Driver, n_waits: int, n: int) -> None:
         """Wake a driver once `n` outcomes are there."""
+        assert self._waiting is None, 'another controller waits for this inbox'
         self._waiting = (driver, n_waits, n)
         self._satisfy()
 

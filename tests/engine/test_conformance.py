@@ -1,0 +1,97 @@
+"""Two engines, one meaning: outcome and time of every hop of every job are equal bit for bit, and so is every sum."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from sim.controllers import federated_learning
+from sim.engines import compiled, reference
+from sim.loading import load
+from sim.lowering import lower
+from sim.recording import Recording, RoundRow
+from tests.engine.cases import build
+from tests.engine.strategies import Plan, plans
+from tests.engines import Engine
+
+SUMS = (
+    'outcomes', 'deadlines', 'deadline_misses', 'latency', 'latency_sum_s', 'crypto_sum_s', 'wire_bytes',
+    'crypto_bytes', 'busy_s', 'transmit_s', 'receive_s', 'transmit_bytes', 'receive_bytes', 'station_busy_s',
+    'station_waiting_s', 'station_waiting_max', 'station_served', 'queue_waiting_s', 'queue_waiting_max',
+    'queue_delivered', 'queue_dropped', 'queue_redelivered',
+)
+SHORTENED = {
+    'ward': ('duration=100 s', 'warm_up=10 s', 'learning.start=20 s', 'learning.pause=10 s'),
+    'paper-testbed-sequential': ('duration=60 s',),
+    'paper-testbed-distributed': ('duration=60 s',),
+    'teaching-hospital': ('duration=20 s', 'warm_up=5 s', 'learning.start=2 s', 'learning.rounds=2',
+                          'learning.pause=1 s'),
+}
+OUTAGES = (
+    'outages=[{target: crypto-1, begin: 15 s, end: 40 s}, {target: edge-2, begin: 30 s, end: 50 s}, '
+    '{target: general-1/wifi-ap-1, begin: 20 s, end: 22 s}, {target: broker, begin: 60 s, end: 61 s}]'
+)
+VARIANTS = {
+    'outages': (*SHORTENED['ward'], OUTAGES, 'broker.detect=2 s'),
+    'full queue': (*SHORTENED['ward'], 'broker.capacity=1', 'broker.deliver=20 ms', 'crypto.prefetch=1'),
+    'lossy air': (*SHORTENED['ward'], 'access_points.ble-gateway.loss_ratio=0.4',
+                  'access_points.ble-gateway.attempts_max=2', 'access_points.wifi-ap.loss_ratio=0.3'),
+    'unlike nodes': (*SHORTENED['ward'], 'edge.nodes.edge-2.profile=x86-server', 'crypto.sign_updates=true'),
+    'one segment at a time': (*SHORTENED['ward'], 'transport.window=1', 'transport.quantum=100 us'),
+    'late rounds': (*SHORTENED['ward'], 'learning.deadline=300 ms', 'learning.quorum=1.0', 'drain=100 ms'),
+}
+
+
+def same(one: Recording, other: Recording) -> None:
+    """Assert that two recordings hold the same rows in the same order, and the same sums."""
+    for rows, others in ((one.jobs, other.jobs), (one.hops, other.hops)):
+        for name, column in rows.items():
+            np.testing.assert_array_equal(np.array(column), np.array(others[name]), err_msg=name)
+    for name in SUMS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    assert (one.n_launched, one.n_hops, one.marks) == (other.n_launched, other.n_hops, other.marks)
+
+
+def both(scenario: str, overrides: tuple[str, ...]) -> list[tuple[Recording, list[RoundRow]]]:
+    """Run a scenario through both engines, controllers included."""
+    model = lower(*load(scenario, overrides))
+    found = []
+    engines: tuple[Engine, ...] = (reference.run, compiled.run)
+    for engine in engines:
+        rounds: list[RoundRow] = []
+        controllers = () if model.learning is None else (federated_learning(model.learning, rounds),)
+        found.append((engine(model, trace='stages', controllers=controllers), rounds))
+    return found
+
+
+@settings(max_examples=300)
+@given(plan=plans())
+def test_engines_agree_on_random_models(plan: Plan) -> None:
+    """Random small models with ties, priorities, preemption, drops, outages and windows: all rows and sums equal."""
+    runs = [engine(case.model, trace='stages', controllers=case.controllers)
+            for engine, case in ((reference.run, build(plan)), (compiled.run, build(plan)))]
+    same(*runs)
+
+
+@pytest.mark.parametrize(('scenario', 'overrides'), [
+    *(pytest.param(name, overrides, id=name) for name, overrides in SHORTENED.items()),
+    *(pytest.param('ward', overrides, id=name) for name, overrides in VARIANTS.items()),
+])
+def test_engines_agree_on_shipped_scenarios(scenario: str, overrides: tuple[str, ...]) -> None:
+    """Every shipped scenario, shortened, and the ward in trouble: rows, sums and the controller's decisions equal."""
+    (one, rounds), (other, other_rounds) = both(scenario, overrides)
+    assert one.n_launched > 0
+    same(one, other)
+    for row, other_row in zip(rounds, other_rounds, strict=True):
+        for name in ('started_s', 'n_selected', 'n_delivered', 'n_in_time', 'closed_s', 'aggregated_s'):
+            np.testing.assert_equal(getattr(row, name), getattr(other_row, name))
+        np.testing.assert_array_equal(row.jobs, other_row.jobs)
+
+
+def test_an_untraced_run_has_the_same_sums(engine: Engine) -> None:
+    """A ward traced in full and not at all: the sums are the same, the rows are gone."""
+    model = lower(*load('ward', SHORTENED['ward']))
+    full, none = engine(model, trace='stages'), engine(model, trace='none')
+    for name in SUMS:
+        np.testing.assert_array_equal(getattr(full, name), getattr(none, name), err_msg=name)
+    assert len(none.jobs['job']) == len(none.hops['job']) == 0
+    assert len(full.hops['job']) > 0
