@@ -75,7 +75,7 @@ def test_the_manifest_says_what_was_run_and_with_what(ward: Run) -> None:
     """World, engine, seed, validity, versions, profiles by their hashes, and the counts of the other tables."""
     manifest = ward.manifest
     assert (manifest['scenario'], manifest['seed'], manifest['world'], manifest['engine'], manifest['is_valid']) == (
-        'ward', 1, 'simulated', 'simpy', True)
+        'ward', 1, 'simulated', 'compiled', True)
     assert manifest['profiles'] == {name: load_profile(name).sha256 for name in (
         'cortex-m4-wearable', 'esp32-pump', 'raspberry-pi-4', 'x86-server')}
     assert manifest['versions'].keys() >= {'python', 'iomtwin', 'simpy', 'numpy', 'numba'}

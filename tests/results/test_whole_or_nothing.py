@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(plan('ward', ['learning=null']), tmp_path, trace='none', progress=interrupt)
+        simulate(replace(plan('ward', ['learning=null']), engine='simpy'), tmp_path, trace='none', progress=interrupt)
     assert 0.0 < heard[0][0] < 1.0
     assert heard[0][1] > 0
     assert seeds(tmp_path) == hidden(tmp_path) == []

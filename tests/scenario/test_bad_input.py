@@ -199,6 +199,7 @@ TOGETHER = {
                                  ('by_hour', 'remove')),
     'no beds for what is counted by beds': (['wards.ward.beds=0'], 'devices.patch', ('no device', 'count')),
     'node with too few cores': (['crypto.replicas=8'], 'edge.nodes.edge-1', ('4 cores', '4.3', 'replicas')),
+    'pod with too many cores': (['crypto.pod_cores=4'], 'edge.nodes.edge-1', ('4 cores', '4.3', 'pod_cores')),
     'server without cores': (['broker.cores=4'], 'edge.server.cores', ('4 cores', '4.3')),
     'cipher that the Pi 5 has no number for': (
         ['devices.monitor.profile=raspberry-pi-5'], 'devices.monitor.streams.vitals',
@@ -233,6 +234,7 @@ TEXTS = {
     'duplicate key': (edited('  tag:', '  patch:'), f':{TEXT[:TEXT.index("  tag:")].count(chr(10)) + 1} ',
                       'duplicate key "patch"'),
     'nested too deep': (f'name: {"[" * 30}{"]" * 30}', ': ', 'nested deeper'),
+    'keys nested too deep': ('\n'.join(' ' * depth + 'a:' for depth in range(30)), ': ', 'nested deeper'),
     'nested deeper than the parser': ('\n'.join(' ' * depth + 'a:' for depth in range(600)), ': ', 'recursion'),
     'aliases that multiply': ('a: &a [x, x, x, x, x, x, x, x, x, x]\n' + ''.join(
         f'{new}: &{new} [{", ".join([f"*{old}"] * 10)}]\n' for old, new in zip('abcdefgh', 'bcdefghi', strict=True)),

@@ -36,7 +36,7 @@ ROUTE = np.dtype([
 ], align=True)
 STATION = np.dtype([
     ('discipline', 'i4'), ('law_offset', 'i4'), ('first_server', 'i4'), ('n_servers', 'i4'), ('n_idle', 'i4'),
-    ('n_waiting', 'i4'), ('waiting_max', 'i4'), ('up', 'i4'), ('n_rows', 'i4'), ('served', 'i8'), ('n_arrived', 'i8'),
+    ('n_waiting', 'i8'), ('waiting_max', 'i8'), ('up', 'i4'), ('n_rows', 'i4'), ('served', 'i8'), ('n_arrived', 'i8'),
     ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('busy_s', 'f8'),
     ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
 ], align=True)
