@@ -26,6 +26,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from matplotlib.typing import RcKeyType
 from numpy.typing import NDArray
 
+from analysis.formats import spell
+
 INK, GRID = '#1b2127', '#cfd4d9'  # to_svg turns them into the page's own colours
 BLUE, VERMILION = '#0072b2', '#d55e00'
 PALE_BLUE, PALE_VERMILION = '#9ccbe8', '#f7c6a3'
@@ -44,42 +46,6 @@ STYLE: dict[RcKeyType, Any] = {
     'text.parse_math': False,  # a dollar in a name is a dollar
     'xtick.color': INK, 'ytick.color': INK, 'ytick.left': False,
 }
-
-SCALES = {  # unit -> (from, divisor, written)
-    's': ((2 * 86_400, 86_400, 'd'), (7_200, 3_600, 'h'), (600, 60, 'min'), (1, 1, 's'), (1e-3, 1e-3, 'ms'),
-          (1e-6, 1e-6, 'µs'), (0, 1e-9, 'ns')),
-    'B': ((1e12, 1e12, 'TB'), (1e9, 1e9, 'GB'), (1e6, 1e6, 'MB'), (1e3, 1e3, 'kB'), (0, 1, 'B')),
-    'J': ((1e6, 1e6, 'MJ'), (1e3, 1e3, 'kJ'), (1, 1, 'J'), (1e-3, 1e-3, 'mJ'), (0, 1e-6, 'µJ')),
-    'W': ((1e3, 1e3, 'kW'), (1, 1, 'W'), (1e-3, 1e-3, 'mW'), (1e-6, 1e-6, 'µW'), (0, 1e-9, 'nW')),
-    '1': ((0, 1e-2, '%'),),
-}
-LEAST = 1e-3  # what is less is written as being less
-
-
-def spell(value: float | None, unit: str) -> str:
-    """Write a value with three digits and the prefix that suits it; a dash when there is none.
-
-    Parameters
-    ----------
-    unit
-        A key of `SCALES`, where ``'1'`` is a share, written in per cent; other units take no prefix.
-    """
-    if value is None or math.isnan(value):
-        return '\u2013'  # an en dash
-    if math.isinf(value):
-        return '∞' if value > 0 else '-∞'
-    divisor, name = _scale(value, unit)
-    scaled = value / divisor
-    if 0 < abs(scaled) < LEAST:
-        return f'< {LEAST} {name}'.rstrip()
-    return f'{scaled:,.0f} {name}'.rstrip() if abs(scaled) >= 100 else f'{scaled:.3g} {name}'.rstrip()
-
-
-def _scale(value: float, unit: str) -> tuple[float, str]:
-    if value == 0 and unit != '1':
-        return 1.0, unit
-    return next(((divisor, name) for least, divisor, name in SCALES.get(unit, ()) if abs(value) >= least), (1.0, unit))
-
 
 def ecdf(values: NDArray[np.float64], points_max: int = POINTS_MAX) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return an empirical distribution function as a step curve from share 0 to 1.
@@ -159,10 +125,9 @@ def _draw_stages(axes: Axes, flow: str, table: pl.DataFrame) -> None:
     axes.set_ylim(table.height - 0.5, -0.5)
     axes.grid(visible=False, axis='y')
     longest_s = max(float((service_s + waiting_s).max()), LATENCY_MIN_S)
-    divisor, unit = _scale(longest_s, 's')
     axes.set_xlim(0.0, 1.12 * longest_s)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value / divisor:g} {unit}'))
+    _spell_ticks(axes.xaxis, 's')
     axes.set_title(f'{_short(flow)}: mean {spell(float((service_s + waiting_s).sum()), "s")} (n = {table["n"][0]:,})')
 
 

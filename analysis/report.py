@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from analysis import figures
+from analysis.formats import spell
 from sim.records import Run, read_run
 from sim.scenario import Delay, Size
 
@@ -77,7 +78,7 @@ def read_scenario(run: Run) -> Tree:
 
 def exact(value: float | None, unit: str) -> Markup:
     """Return a value to read, with the same value in full beside it for machines and for the curious."""
-    shown = figures.spell(value, unit)
+    shown = spell(value, unit)
     if value is None or not math.isfinite(value):
         return Markup('{}').format(shown)
     return Markup('<data value="{0!r}" title="{0!r} {1}">{2}</data>').format(value, unit, shown)
@@ -118,9 +119,9 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
 
 
 def _asked_learning(learning: Tree) -> str:
-    model, update = (figures.spell(TypeAdapter(Size).validate_python(learning[key]), 'B')
+    model, update = (spell(TypeAdapter(Size).validate_python(learning[key]), 'B')
                      for key in ('model', 'update'))
-    chosen, quorum = figures.spell(learning['fraction'], '1'), figures.spell(learning['quorum'], '1')
+    chosen, quorum = spell(learning['fraction'], '1'), spell(learning['quorum'], '1')
     clients, deadline = ', '.join(learning['clients']), _time(learning['deadline'])
     return (f'{learning["rounds"]} rounds on {clients}: {chosen} of them a round, quorum {quorum}, '
             f'deadline {deadline}, model {model}, update {update}')
@@ -169,18 +170,18 @@ def tiles(flows: list[Row], classes: pl.DataFrame, summary: list[Row]) -> list[t
         shown.append(('deadlines missed', f'{missed:,}', f'of {n:,} jobs that have one'))
     alarm = next((row for row in flows if row['flow'] == 'alarm' and row['latency']['p99'] is not None), None)
     if alarm:
-        median = figures.spell(alarm['latency']['p50'], 's')
-        share = figures.spell(alarm['crypto_latency_share']['mean'], '1')
-        shown.append(('alarm latency, p99', figures.spell(alarm['latency']['p99'], 's'),
+        median = spell(alarm['latency']['p50'], 's')
+        share = spell(alarm['crypto_latency_share']['mean'], '1')
+        shown.append(('alarm latency, p99', spell(alarm['latency']['p99'], 's'),
                       f'median {median}; cryptography is {share} of the mean'))
     priced = classes.filter(pl.col('crypto_share').is_finite() & (pl.col('crypto_share') > 0))
     if priced.height:
         most = priced.row(priced['crypto_share'].arg_max() or 0, named=True)
-        shown.append(('energy for cryptography', figures.spell(most['crypto_share'], '1'),
+        shown.append(('energy for cryptography', spell(most['crypto_share'], '1'),
                       f'of a device of class {most["class"]}, the class that pays most'))
     whole = next((line for line in summary if line['metric'] == 'round_time'), None)
     if whole:
-        shown.append(('a new global model', figures.spell(whole['mean'], 's'), f'mean of {whole["n"]:,} rounds'))
+        shown.append(('a new global model', spell(whole['mean'], 's'), f'mean of {whole["n"]:,} rounds'))
     return shown
 
 
@@ -268,4 +269,4 @@ def _reasons(manifest: Tree) -> str:
 
 
 def _time(text: str) -> str:
-    return figures.spell(seconds(text), 's')
+    return spell(seconds(text), 's')

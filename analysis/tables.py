@@ -3,8 +3,7 @@
 They fit 80 columns for names of usual length; what is wider is folded, never cut.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -13,76 +12,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.formats import count, days, digits, energy, n_bytes, seconds, share, spell
 from analysis.replications import summarise
 from sim.records import Run
 
 Rows = dict[tuple[str, str | None], dict[str, Any]]  # (metric, flow or class) -> summary row
-
-NONE = '-'
-TIMES = ((7200.0, 3600.0, 'h'), (120.0, 60.0, 'min'), (1.0, 1.0, 's'), (1e-3, 1e-3, 'ms'), (0.0, 1e-6, 'µs'))
-SIZES = ((1e12, 1e12, 'TB'), (1e9, 1e9, 'GB'), (1e6, 1e6, 'MB'), (1e3, 1e3, 'kB'), (0.0, 1.0, 'B'))
-ENERGIES = ((1e6, 1e6, 'MJ'), (1e4, 1e3, 'kJ'), (1.0, 1.0, 'J'), (1e-3, 1e-3, 'mJ'), (0.0, 1e-6, 'µJ'))
-LEAST = 1e-3  # of what is written; less is written as being less
 
 METRICS = {  # what a comparison calls them
     'deadline_miss_ratio': 'late or lost', 'crypto_latency_share': 'crypto time', 'wire_bytes': 'bytes sent',
     'crypto_wire_share': 'crypto bytes', 'crypto_energy_share': 'crypto energy', 'battery_days': 'battery',
     'round_time': 'round', 'distribution_time': 'distribution', 'utilisation': 'busy', 'utilisation_max': 'busiest',
 }
-
-
-def seconds(value: float | None) -> str:
-    """Write a duration with the unit that suits it."""
-    return _scaled(value, TIMES, 's')
-
-
-def n_bytes(value: float | None) -> str:
-    """Write a size with the unit that suits it."""
-    return _scaled(value, SIZES, 'B')
-
-
-def energy(value: float | None) -> str:
-    """Write joules with the prefix that suits them."""
-    return _scaled(value, ENERGIES, 'J')
-
-
-def share(value: float | None) -> str:
-    """Write a ratio as a percentage."""
-    return NONE if value is None or not math.isfinite(value) else f'{digits(100 * value)} %'
-
-
-def days(value: float | None) -> str:
-    """Write what a battery lasts."""
-    return NONE if value is None or not math.isfinite(value) else f'{digits(value)} days'
-
-
-def count(value: float | None) -> str:
-    """Write a number of things; a mean of several runs may be broken."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    return f'{value:,.0f}' if value == round(value) else digits(value)
-
-
-def digits(value: float) -> str:
-    """Write a number with three digits and without an exponent."""
-    rounded = float(f'{value:.3g}')
-    if 0 < abs(rounded) < LEAST:
-        return f'<{LEAST}' if value > 0 else f'>-{LEAST}'
-    size = abs(rounded)
-    places = 0 if size >= 100 or size == 0 else 2 - math.floor(math.log10(size))
-    text = f'{rounded:,.{places}f}'
-    return text.rstrip('0').rstrip('.') if '.' in text else text
-
-
-def _scaled(value: float | None, scale: Sequence[tuple[float, float, str]], base: str) -> str:
-    """Write a value in the first unit whose limit it reaches, once it is rounded."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    rounded = float(f'{value:.3g}')
-    if rounded == 0:
-        return f'0 {base}'
-    divisor, unit = next((divisor, unit) for least, divisor, unit in scale if abs(rounded) >= least)
-    return f'{digits(rounded / divisor)} {unit}'
 
 
 def run_tables(runs: Sequence[Run]) -> RenderableType:
@@ -195,13 +135,13 @@ def comparison_table(differences: pl.DataFrame, base: str, other: str) -> Table:
     table = _table(f'{other} against {base}', ('metric', 'of', *map(_heading, (base, other)), 'difference', '±', ''),
                    caption, n_left=2)
     for row in different.iter_rows(named=True):
-        write, write_difference = _writers(row['unit'])
+        unit = row['unit']
         metric = METRICS.get(row['metric'], row['metric'].replace('_', ' '))
         metric += '' if row['statistic'] == 'mean' else f' {row["statistic"]}'
-        difference = write_difference(row['difference'])
-        half = '' if row['ci95_low'] is None else write_difference((row['ci95_high'] - row['ci95_low']) / 2)
+        difference = _difference(row['difference'], unit)
+        half = '' if row['ci95_low'] is None else _difference((row['ci95_high'] - row['ci95_low']) / 2, unit)
         sign = '+' if row['difference'] > 0 and difference[0] != '<' else ''
-        table.add_row(metric, row['of'], write(row['base']), write(row['other']), sign + difference, half,
+        table.add_row(metric, row['of'], spell(row['base'], unit), spell(row['other'], unit), sign + difference, half,
                       '*' if row['is_settled'] else '', style='bold' if row['is_settled'] else None)
     return table
 
@@ -211,12 +151,9 @@ def _heading(name: str) -> str:
     return name if len(name) <= 12 else name.replace('-', '-\n')
 
 
-def _writers(unit: str) -> tuple[Callable[[float], str], Callable[[float], str]]:
-    """Return how to write values of a unit, and differences of them."""
-    writers: dict[str, Callable[[float], str]] = {
-        's': seconds, 'B': n_bytes, '1': share, 'J': energy, 'd': lambda value: f'{digits(value)} d'}
-    write = writers.get(unit, count)
-    return write, (lambda value: f'{digits(100 * value)} pp') if unit == '1' else write
+def _difference(value: float, unit: str) -> str:
+    """Write a difference; that of two shares is in percentage points."""
+    return f'{digits(100 * value)} pp' if unit == '1' else spell(value, unit)
 
 
 def profile_table(rows: Sequence[dict[str, str]]) -> Table:

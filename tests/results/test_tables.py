@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from analysis.compare import compare
-from analysis.tables import comparison_table, count, days, digits, energy, n_bytes, run_tables, seconds, share
+from analysis.formats import count, days, digits, energy, n_bytes, seconds, share
+from analysis.tables import comparison_table, run_tables
 from sim.records import Run
 from tests.results.runs import QUIET, make
 
@@ -35,7 +36,7 @@ def shown(table: RenderableType, columns: int = 80) -> str:
     (0.0, '0 s'), (-0.0, '0 s'), (5e-10, '<0.001 µs'), (1e-6, '1 µs'), (999.4e-6, '999 µs'), (999.9e-6, '1 ms'),
     (0.0921, '92.1 ms'), (0.9999, '1 s'), (1.0, '1 s'), (119.0, '119 s'), (119.9, '2 min'), (120.0, '2 min'),
     (7200.0, '2 h'), (-0.0246, '-24.6 ms'), (-150.0, '-2.5 min'), (1e7, '2,780 h'),
-    (None, '-'), (math.nan, '-'), (math.inf, '-'),
+    (None, '-'), (math.nan, '-'), (math.inf, '∞'),
 ])
 def test_a_duration_has_the_unit_that_suits_it_after_rounding(value: float | None, text: str) -> None:
     """The edges of the units, nothing, no number and negative ones."""
@@ -79,8 +80,8 @@ def test_a_mean_of_counts_keeps_its_fraction(value: float | None, text: str) -> 
 
 
 def test_a_battery_that_lasts_for_ever_has_no_days() -> None:
-    """No end of days, and none known, are a dash."""
-    assert (days(35.24), days(math.inf), days(None)) == ('35.2 days', '-', '-')
+    """No end of days is said, none known is a dash."""
+    assert (days(35.24), days(math.inf), days(None)) == ('35.2 days', '∞ days', '-')
 
 
 @given(finite)
