@@ -201,15 +201,12 @@ def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from sim.compiling import is_compiled
-    from sim.lowering import lower
     from sim.replicating import simulate_all
 
     if not plans:
         return []
     if any(plan.engine != 'simpy' for plan in plans) and not is_compiled('loop.run_until'):
         print('iomtwin: compiling the engine, once; about half a minute', file=sys.stderr)
-    for plan in {id(plan.scenario): plan for plan in plans}.values():
-        lower(plan.scenario, plan.origin)  # bad input is told before a process starts or a folder is made
     done = [0.0] * len(plans)
     messages = [0] * len(plans)
     simulated_s = sum(plan.scenario.duration for plan in plans)

@@ -23,7 +23,7 @@ from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
 from sim.recording import Trace
 from sim.records import Run, complete_folder, read_run, remove_partial
-from sim.running import EngineName, execute, with_seed
+from sim.running import EngineName, execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
 from sim.writing import scenario_folder, write_run
 
@@ -52,9 +52,10 @@ def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], ob
         if progress is not None:
             progress(min(now_s / end_s, 1.0), n_jobs)
 
+    lowered = prepare(scenario, plan.origin)  # bad input is told before a folder is made
     target = scenario_folder(out, scenario) / f'seed-{plan.seed}'
     with complete_folder(target) as folder:
-        write_run(folder, execute(scenario, plan.origin, engine=plan.engine, trace=trace, progress=report))
+        write_run(folder, execute_lowered(lowered, engine=plan.engine, trace=trace, progress=report))
         if finish is not None:
             finish(folder)
     return read_run(target)

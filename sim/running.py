@@ -21,6 +21,15 @@ Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
 
 
 @dataclass(frozen=True)
+class Lowered:
+    """A scenario and its Model."""
+
+    scenario: Scenario
+    model: Model
+    wall_s: float
+
+
+@dataclass(frozen=True)
 class Execution:
     """A recording, and what it took."""
 
@@ -42,12 +51,29 @@ def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', 
     InputError
         If the scenario cannot be lowered.
     """
+    return execute_lowered(prepare(scenario, origin), engine=engine, trace=trace, progress=progress)
+
+
+def prepare(scenario: Scenario, origin: Origin) -> Lowered:
+    """Lower a scenario: all that can be wrong with it shows here.
+
+    Raises
+    ------
+    InputError
+        If its parts do not fit together, or a profile lacks a number.
+    """
     begin = time.perf_counter()
     model = lower(scenario, origin)
-    lowered = time.perf_counter()
+    return Lowered(scenario, model, time.perf_counter() - begin)
+
+
+def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Trace = 'jobs',
+                    progress: Progress | None = None) -> Execution:
+    """Run a lowered scenario."""
     chosen: EngineName = 'compiled' if engine == 'auto' else engine
-    recording = run_model(model, engine=chosen, trace=trace, progress=progress)
-    return Execution(scenario, recording, chosen, lowered - begin, time.perf_counter() - lowered)
+    begin = time.perf_counter()
+    recording = run_model(lowered.model, engine=chosen, trace=trace, progress=progress)
+    return Execution(lowered.scenario, recording, chosen, lowered.wall_s, time.perf_counter() - begin)
 
 
 def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'jobs',
