@@ -121,7 +121,7 @@ def run(
     if len(runs) > 1:
         folder = runs[0].folder.parent
         write(runs, folder)
-        print(f'{len(runs)} runs; their tables with 95 % intervals: {folder}')
+        print(f'{len(runs)} runs; every mean with its 95 % interval: {folder / "summary.json"}')
         return
     manifest = runs[0].manifest
     print(f'{manifest["n_jobs"]:,} messages, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '
@@ -144,6 +144,7 @@ def compare(
     from sim.loading import load
     from sim.records import find_runs
     from sim.replicating import Plan
+    from sim.running import prepare
 
     if len(scenarios) < 2:
         raise typer.BadParameter('give at least two scenarios')
@@ -152,7 +153,9 @@ def compare(
         if not Path(name).is_dir():
             loaded, origin = load(name, overrides or [])
             plans += [Plan(loaded, origin, loaded.seed + i) for i in range(replications)]
-    simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out))
+    for plan in {id(plan.scenario): plan for plan in plans}.values():
+        prepare(plan.scenario, plan.origin)  # a mistake in the last scenario is told before the first one runs
+    simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out / 'compare'))  # not over richer runs
     sides = [find_runs(Path(name)) if Path(name).is_dir() else list(islice(simulated, replications))
              for name in scenarios]
     names = [side[0].folder.parent.name if Path(name).is_dir() else Path(name).stem if name.endswith('.yaml') else name
@@ -205,8 +208,8 @@ def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
 
     if not plans:
         return []
-    if any(plan.engine != 'simpy' for plan in plans) and not is_compiled('loop.run_until'):
-        print('iomtwin: compiling the engine, once; about half a minute', file=sys.stderr)
+    if sys.stderr.isatty() and any(plan.engine != 'simpy' for plan in plans) and not is_compiled('loop.run_until'):
+        print('iomtwin: compiling the engine, once; this takes a minute or so', file=sys.stderr)
     done = [0.0] * len(plans)
     messages = [0] * len(plans)
     simulated_s = sum(plan.scenario.duration for plan in plans)

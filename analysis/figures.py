@@ -192,7 +192,7 @@ def rounds_figure(rounds: pl.DataFrame) -> Figure:
                        marker='oD'[i] if marked else '')
         times.set_ylim(bottom=0.0)
         times.set_ylabel('seconds since the round began')
-        for i, (column, label) in enumerate((('n_selected', 'selected'), ('n_in_time', 'in time'))):
+        for i, (column, label) in enumerate((('n_selected', 'selected'), ('n_delivered', 'in time'))):
             clients.plot(number, rounds[column].to_numpy(), DASHES[i], color=CYCLE[i], label=label,
                          marker='oD'[i] if marked else '')
         clients.set_ylim(0.0, 1.15 * max(1, *rounds['n_selected']))

@@ -76,7 +76,7 @@ def flow_table(rows: Rows) -> Table:
 
 def crypto_table(rows: Rows) -> Table:
     """Return one line a flow: what cryptography adds to its messages."""
-    table = _table('Cryptography in messages', ('flow', 'of the latency', 'of the bytes', 'bytes in all'),
+    table = _table('Cryptography in messages', ('flow', 'of the latency', 'of the bytes', 'message bytes'),
                    'of the latency: computing, without the time that its bytes take')
     for flow in _names(rows, 'launched'):
         table.add_row(flow, share(_mean(rows, 'crypto_latency_share', flow)),
@@ -114,6 +114,9 @@ def station_table(stations: pl.DataFrame) -> Table:
 def _rounds(rows: Rows, rounds: Sequence[dict[str, Any]]) -> Text:
     n_begun, n_complete = sum(row['n'] for row in rounds), sum(row['mean'] for row in rounds)
     text = Text(f'Federated learning: {n_complete:.0f} of {n_begun} rounds begun were completed')
+    short = rows.get(('rounds_without_quorum', None))
+    if short is not None and short['mean']:
+        text.append(f', {digits(short["mean"])} of them without its quorum')
     for metric, words in (('round_time', 'a round took'),
                           ('distribution_time', 'the model was at its last client after')):
         mean = _mean(rows, metric, None)

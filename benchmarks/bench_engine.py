@@ -45,8 +45,8 @@ def cases(*, quick: bool) -> list[dict[str, object]]:
     """Return the rows of the table."""
     n = 20_000 if quick else 200_000
     rows: list[dict[str, object]] = [
-        {'what': 'star', 'engine': engine, 'n_devices': 10_000, 'n_messages': n}
-        for engine in ('plain simpy', 'simpy', 'compiled')]
+        {'what': 'star', 'engine': engine, 'n_devices': n_devices, 'n_messages': n}
+        for n_devices in (100, 1_000, 10_000) for engine in ('plain simpy', 'simpy', 'compiled')]
     rows += [{'what': 'rich-star', 'engine': engine, 'n_devices': 10_000, 'n_messages': n}
              for engine in ('simpy', 'compiled')]
     if not quick:

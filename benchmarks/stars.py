@@ -1,7 +1,7 @@
 """The star that simulators are compared on, as a Model, and as anybody would write it in plain SimPy.
 
-N devices in groups of 100, each group behind a gateway (50 ms of service, load 0.5), all behind one uplink (100 Mbit/s,
-1 ms) and one server (load 0.8), so that a message has three hops. The rich star adds to it what a hospital needs: crypto
+N devices in groups of 100, each group behind a gateway (50 ms of service, load 0.5), all behind one uplink (100 Mbit/s
+and 1 ms) and one server (load 0.8): three hops a message. The rich star adds to it what a hospital needs: crypto
 on the device, a shared air with losses, priorities, a broker with prefetch and acknowledgements, and crypto workers.
 """
 

@@ -111,7 +111,8 @@ class ModelBuilder:
 
     def station(
         self, name: str, speeds: Sequence[float] = (1.0,), *, kind: str = 'cpu', discipline: int = PRIORITY,
-        law_offset: int = 0, frame_bytes: int = UNFRAMED, frame_overhead_bits: float = 0.0, loss_ratio: float = 0.0,
+        law_offset: int = 0, frame_bytes: int = UNFRAMED, frame_overhead_bits: float = 0.0,
+        frame_gap_bits: float = 0.0, loss_ratio: float = 0.0,
         attempts_max: int = 1,
     ) -> int:
         """Add a station with one server for each speed, and a target of its name."""
@@ -119,7 +120,8 @@ class ModelBuilder:
         self._stations.append({
             'name': name, 'kind': kind, 'discipline': discipline, 'server_first': len(self._speeds),
             'n_servers': len(speeds), 'law_offset': law_offset, 'frame_bytes': frame_bytes,
-            'frame_overhead_bits': frame_overhead_bits, 'loss_ratio': loss_ratio, 'attempts_max': attempts_max,
+            'frame_overhead_bits': frame_overhead_bits,
+            'frame_gap_bits': frame_gap_bits, 'loss_ratio': loss_ratio, 'attempts_max': attempts_max,
         })
         self._speeds.extend(speeds)
         self.targets[name] = (row,)
@@ -233,13 +235,13 @@ class ModelBuilder:
 
     def queue(
         self, name: str, consumers: Sequence[int], *, prefetch: int = 1, capacity: int = 2**31, deliver_s: float = 0.0,
-        deliver_s_per_byte: float = 0.0, acknowledge_s: float = 0.0, detect_s: float = 0.0,
+        deliver_s_per_byte: float = 0.0, acknowledge_s: float = 0.0, detect_s: float = 0.0, broker: int = -1,
     ) -> int:
         """Add a broker queue."""
         self._queues.append({
             'name': name, 'consumers': tuple(consumers), 'prefetch': prefetch, 'capacity': capacity,
             'deliver_s': deliver_s, 'deliver_s_per_byte': deliver_s_per_byte, 'acknowledge_s': acknowledge_s,
-            'detect_s': detect_s,
+            'detect_s': detect_s, 'broker': broker,
         })
         return len(self._queues) - 1
 

@@ -45,7 +45,6 @@ async def _round(world: World, plan: LearningPlan, number: int, rounds: list[Rou
     row.jobs = world.launch('fl-update', clients, inbox=updates, amounts={'fl.train': samples})
     await _gather(world, plan, updates, row)
     row.closed_s = world.now()
-    row.n_in_time = row.n_delivered
     if row.n_delivered:
         aggregated = world.inbox()
         amount = float(row.n_delivered * plan.update_bytes)
@@ -72,4 +71,5 @@ async def _gather(world: World, plan: LearningPlan, updates: Any, row: RoundRow)
         n_ended += outcomes.n
         row.n_delivered += int(np.count_nonzero(outcomes.outcome == DELIVERED))
         if outcomes.n == 0:
-            return
+            break
+    row.quorum_met = row.n_delivered >= quorum

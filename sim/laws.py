@@ -69,12 +69,6 @@ def _absorb(h, word):
 
 
 @compiled
-def absorb(key: int, word: int) -> int:
-    """Return the key of the address one word longer."""
-    return np.int64(_absorb(np.uint64(key), word))
-
-
-@compiled
 def entity_keys(class_key: int, n: int) -> np.ndarray:
     """Return the keys of the entities 0 to n - 1 of one class, shape ``(n,)``."""
     keys = np.empty(n, np.int64)
@@ -95,7 +89,7 @@ def event_key(kind: int, job: int, position: int, segment: int, attempt: int) ->
 
     The tie keeps 61 bits, so that rank and tie are one comparison of signed 64-bit integers.
     """
-    h = _absorb(np.uint64(job), (position << 40) ^ (segment << 16) ^ (attempt << 8) ^ kind)
+    h = _absorb(np.uint64(job), (position << 40) ^ (segment << 16) ^ ((attempt & 0xFF) << 8) ^ kind)
     return ((kind >> 4) << 61) | np.int64(h >> np.uint64(3))
 
 
@@ -104,6 +98,15 @@ def uniform(key: int, purpose: int, hop: int, segment: int, attempt: int) -> flo
     """Return the uniform in the open interval (0, 1) at one address: one of the middles of 2^52 equal cells."""
     h = _absorb(_absorb(np.uint64(key), hop), (segment << 24) ^ (attempt << 4) ^ purpose)
     return (np.float64(h >> np.uint64(12)) + 0.5) * 2.220446049250313e-16  # 2^-52; a 53rd bit would round up to 1
+
+
+@compiled
+def selection(run_key: int, entity_keys: np.ndarray, purpose: int, k: int) -> np.ndarray:
+    """Return a controller's k-th draw for some purpose, one uniform for each entity, shape ``(n_entities,)``."""
+    draws = np.empty(entity_keys.size)
+    for i in range(entity_keys.size):
+        draws[i] = uniform(job_key(run_key, entity_keys[i], purpose, k), SELECT, 0, 0, 0)
+    return draws
 
 
 @compiled

@@ -87,7 +87,8 @@ class _Lowering:
         framing = wire.TECHNOLOGIES[technology]
         return self.builder.station(
             name, (rate_bps,), kind=kind, frame_bytes=framing.frame_bytes, loss_ratio=loss_ratio,
-            frame_overhead_bits=wire.frame_overhead_bits(framing, rate_bps), attempts_max=attempts_max)
+            frame_overhead_bits=wire.frame_overhead_bits(framing, rate_bps),
+            frame_gap_bits=framing.gap_s * rate_bps, attempts_max=attempts_max)
 
     def _add_access_points(self) -> None:
         for point in self.hospital.access_points:
@@ -113,10 +114,12 @@ class _Lowering:
         }
         broker = builder.station('broker', (1.0,) * scenario.broker.cores, kind='broker')
         server = builder.station(SERVER, (1.0,) * checks.server_cores(scenario), kind='cpu')
-        for name in scenario.edge.nodes:
+        for name in (*scenario.edge.nodes, SERVER):
             here = [pods[pod] for pod, node in placed.items() if node == name]
+            here += [broker] if scenario.broker.node == name else []
+            here += [server] if name == SERVER else []
             wires = self.wires[f'{name}-link']
-            builder.targets[name] = (*here, wires.up, wires.down, *([broker] if scenario.broker.node == name else []))
+            builder.targets[name] = (*here, wires.up, wires.down)
         by_name = {p.name: p for p in profile.values()}
         self.costing = Costing(builder, scenario.crypto)
         self.cluster = Cluster(
@@ -131,7 +134,7 @@ class _Lowering:
             self.queues[priority] = self.builder.queue(
                 f'crypto-{priority}', self.cluster.pods, prefetch=self.scenario.crypto.prefetch,
                 capacity=broker.capacity, deliver_s=broker.deliver, deliver_s_per_byte=8.0 / broker.deliver_rate,
-                acknowledge_s=broker.acknowledge, detect_s=broker.detect)
+                acknowledge_s=broker.acknowledge, detect_s=broker.detect, broker=self.cluster.broker)
         return self.queues[priority]
 
     # -- entities ---------------------------------------------------------------------------------------------
@@ -174,6 +177,7 @@ class _Lowering:
         device = self.scenario.devices.get(class_name)
         kind = self.scenario.access_points[device.link] if device else None
         floors = [1]
+        crosses = any(stage.place == 'network' for stage in FLOWS[flow])
         if device is not None:
             rows = np.unique(self.hospital.attachments[class_name]).tolist()
             floors = sorted({self.hospital.access_points[row].floor for row in rows})
@@ -181,7 +185,8 @@ class _Lowering:
                         self.scenario.crypto, self.profiles.get(class_name))
         for floor in floors:
             fallback = -1
-            for uplink in (BACKUP, PRIMARY) if self.scenario.wiring.backup is not None else (PRIMARY,):
+            has_backup = crosses and self.scenario.wiring.backup is not None
+            for uplink in (BACKUP, PRIMARY) if has_backup else (PRIMARY,):
                 to_server = FLOWS[flow][-1].place == SERVER
                 path = self._path(floor, kind, SERVER if to_server else self.scenario.broker.node, uplink)
                 try:
@@ -191,7 +196,8 @@ class _Lowering:
                 fallback = self.builder.route(
                     stream, self.class_rows[class_name], route.hops, group=floor - 1, priority=sizes.priority,
                     deadline_s=sizes.deadline_s, wire_bytes=route.wire_bytes, crypto_bytes=route.crypto_bytes,
-                    guards=path.uplink if uplink == PRIMARY else (), fallback=fallback, listed=uplink == PRIMARY)
+                    guards=path.uplink if crosses and uplink == PRIMARY else (), fallback=fallback,
+                    listed=uplink == PRIMARY)
 
     def _path(self, floor: int, kind: AccessPointKind | None, end: str, uplink: str) -> Path:
         links = self.hospital.path(floor, end, uplink)

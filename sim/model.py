@@ -58,6 +58,7 @@ class Stations:
     law_offset: Ints  # added to a hop's curve and law: consumers of unlike profiles
     frame_bytes: Ints  # payload of one link frame
     frame_overhead_bits: Floats  # what a frame costs beside its payload, gaps included, in bits at the link's rate
+    frame_gap_bits: Floats  # of these, silence and others' acknowledgements
     loss_ratio: Floats  # per frame
     attempts_max: Ints
 
@@ -178,6 +179,7 @@ class Queues:
 
     name: tuple[str, ...]
     consumers: tuple[tuple[int, ...], ...]  # station rows, in the order of the round-robin
+    broker: Ints  # station row that delivers: the queue rests while it is down; -1: always up
     prefetch: Ints
     capacity: Ints  # messages that may wait
     deliver_s: Floats

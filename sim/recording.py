@@ -19,7 +19,7 @@ Trace = Literal['none', 'jobs', 'stages']
 JOB_COLUMNS = {'job': 'q', 'stream': 'q', 'entity': 'q', 'k': 'q', 'route': 'q', 'launched_s': 'd', 'finished_s': 'd',
                'crypto_s': 'd', 'mark_s': 'd', 'outcome': 'q', 'attempt': 'q'}
 HOP_COLUMNS = {'job': 'q', 'hop': 'q', 'segment': 'q', 'attempt': 'q', 'station': 'q', 'arrived_s': 'd',
-               'started_s': 'd', 'finished_s': 'd'}
+               'started_s': 'd', 'finished_s': 'd', 'service_s': 'd'}
 
 
 def columns(types: dict[str, str]) -> dict[str, 'array[float]']:
@@ -35,8 +35,8 @@ class RoundRow:
     started_s: float
     n_selected: int
     jobs: NDArray[np.int64]
-    n_delivered: int = 0
-    n_in_time: int = 0
+    n_delivered: int = 0  # updates in time
+    quorum_met: bool = False
     closed_s: float = float('nan')  # quorum reached, or deadline
     aggregated_s: float = float('nan')
     distributed_s: float = float('nan')  # the last client that did has opened the model

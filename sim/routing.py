@@ -125,6 +125,7 @@ class Router:
         stages = [stage for stage in flow if stage.when is None or stage.when in self._options]
         hops: list[Hop] = []
         wire_bytes = crypto_bytes = 0
+        is_amqp = any(stage.place == 'broker' for stage in stages)
         for place, visit in groupby(stages, key=lambda stage: stage.place):
             if place == 'crypto':
                 hops += self._visit(list(visit), sizes)
@@ -134,8 +135,9 @@ class Router:
                     hops.append(self._service(stage, sizes))
                     continue
                 n_bytes, n_crypto = self._message_bytes(stage, sizes)
-                hops += self._transfer(stage, n_bytes, n_crypto, path)
-                wire_bytes += n_bytes + wire.messaging_bytes(n_bytes)
+                wrap = wire.messaging_bytes(n_bytes, is_amqp=is_amqp)
+                hops += self._transfer(stage, n_bytes, n_crypto, wrap, path)
+                wire_bytes += n_bytes + wrap
                 crypto_bytes += n_crypto
         return LoweredRoute(tuple(hops), wire_bytes, crypto_bytes)
 
@@ -177,7 +179,7 @@ class Router:
         n_crypto = sum(extra[what] for what, option in stage.carries if option is None or option in self._options)
         return int(sizes.amount(stage.amount)) + n_crypto, n_crypto
 
-    def _transfer(self, stage: Stage, n_bytes: int, n_crypto: int, path: Path) -> list[Hop]:
+    def _transfer(self, stage: Stage, n_bytes: int, n_crypto: int, wrap: int, path: Path) -> list[Hop]:
         air, goes_up = path.air, stage.direction == 'up'
         assert air is not None, 'a transfer in a flow that the server launches'
         technology, cable = wire.TECHNOLOGIES[air.technology], wire.TECHNOLOGIES['ethernet']
@@ -192,7 +194,7 @@ class Router:
         segment = min(wire.segment_bytes(framing, rate, self._transport.quantum) for _, framing, rate, _, _ in legs)
         hops = [
             Hop(LINK, station, stage.name, stage.place, latency_s=latency_s, radio=leg_radio, n_bytes=n_bytes,
-                wrap_bytes=wire.messaging_bytes(n_bytes) if framing.carries_ip else 0, segment_bytes=segment,
+                wrap_bytes=wrap if framing.carries_ip else 0, segment_bytes=segment,
                 window=self._transport.window,
                 crypto_ratio=crypto_ratio(framing, rate, n_bytes, n_bytes - n_crypto))
             for station, framing, rate, latency_s, leg_radio in legs
@@ -201,8 +203,8 @@ class Router:
             return hops
         curve, law = self._costing.delay(air.connection_interval)
         wait = Hop(DELAY, 0, 'net.wait', 'network', curve, law)
-        # A device waits before it joins its air; downwards the gateway knows the next event, and it is the same wait.
-        return [wait, *hops]
+        # Upwards the device waits and sends; downwards the gateway has the whole message before it waits.
+        return [wait, *hops] if goes_up else [*hops[:-1], wait, hops[-1]]
 
 
 def crypto_ratio(framing: wire.Technology, rate_bps: float, n_bytes: int, n_plain: int) -> float:

@@ -98,18 +98,22 @@ def _classes(recording: Recording) -> list[dict[str, Any]]:
 
 
 def _rounds(recording: Recording) -> list[dict[str, Any]]:
+    """Return the metrics of the rounds that began after the warm-up; both times count from the round's beginning."""
+    begun = [r for r in recording.rounds if r.started_s >= recording.model.warm_up_s]
     rows = []
     for metric, end in (('round_time', 'aggregated_s'), ('distribution_time', 'distributed_s')):
-        values = np.array([getattr(r, end) - r.started_s for r in recording.rounds])
+        values = np.array([getattr(r, end) - r.started_s for r in begun])
         values = values[np.isfinite(values)]
         if values.size:
             bins = np.zeros(histogram.N_BINS, np.int64)
             for value in values.tolist():
                 bins[histogram.bin_of(value)] += 1
             rows.append(row(metric, 's', n=values.size, mean=float(values.mean()), bins=bins))
-    if recording.rounds:
-        complete = sum(np.isfinite(r.aggregated_s) for r in recording.rounds)
-        rows.append(row('rounds_complete', 'round', n=len(recording.rounds), mean=float(complete)))
+    if begun:
+        complete = sum(np.isfinite(r.aggregated_s) for r in begun)
+        rows.append(row('rounds_complete', 'round', n=len(begun), mean=float(complete)))
+        rows.append(row('rounds_without_quorum', 'round', n=len(begun),
+                        mean=float(sum(np.isfinite(r.closed_s) and not r.quorum_met for r in begun))))
     return rows
 
 

@@ -46,7 +46,7 @@ def stages(recording: Recording) -> pl.DataFrame:
     names = (*model.stations.name, *(f'queue {name}' for name in reversed(model.queues.name)), 'own')
     table = pl.DataFrame(columns).group_by('job', 'hop', 'attempt', 'station', maintain_order=True).agg(
         pl.len().alias('n_segments'), pl.col('arrived_s').min(), pl.col('started_s').min(),
-        pl.col('finished_s').max(), (pl.col('finished_s') - pl.col('started_s')).sum().alias('service_s'))
+        pl.col('finished_s').max(), pl.col('service_s').sum())
     hop = table['hop'].to_numpy()
     return table.with_columns(
         stage=_names(model.stages, model.hops.stage[hop]), place=_names(model.places, model.hops.place[hop]),
@@ -55,7 +55,7 @@ def stages(recording: Recording) -> pl.DataFrame:
 
 def rounds(recording: Recording) -> pl.DataFrame:
     """Return one row a round of federated learning."""
-    names = ('round', 'started_s', 'n_selected', 'n_delivered', 'n_in_time', 'closed_s', 'aggregated_s',
+    names = ('round', 'started_s', 'n_selected', 'n_delivered', 'quorum_met', 'closed_s', 'aggregated_s',
              'distributed_s', 'n_distributed')
     table = pl.DataFrame({name: [getattr(row, name) for row in recording.rounds] for name in names})
     return table.with_columns(round_time_s=pl.col('aggregated_s') - pl.col('started_s'),

@@ -19,6 +19,7 @@ AEAD_BYTES = {
     'ChaCha20-Poly1305': 12 + 16,  # RFC 8439 §2.8
 }
 KEM_CIPHERTEXT_BYTES = {
+    'X25519': 32,  # RFC 7748 §6.1: the ephemeral public key
     'ML-KEM-512': 768,  # FIPS 203 table 3
     'ML-KEM-768': 1088,  # FIPS 203 table 3
     'ML-KEM-1024': 1568,  # FIPS 203 table 3
@@ -39,10 +40,10 @@ TCP_IP_BYTES = 20 + 20 + 12  # RFC 791, RFC 9293, timestamps of RFC 7323
 IP_MTU_BYTES = 1_500  # RFC 894
 
 
-def messaging_bytes(n_bytes: int) -> int:
-    """Return what AMQP and TLS add to a message on a leg that carries IP."""
+def messaging_bytes(n_bytes: int, *, is_amqp: bool = True) -> int:
+    """Return what AMQP, if it is used, and TLS add to a message on a leg that carries IP."""
     n_frames = max(1, ceil(n_bytes / AMQP_BODY_FRAME_MAX))
-    amqp = 2 * AMQP_FRAME_BYTES + AMQP_METHOD_BYTES + AMQP_HEADER_BYTES + n_frames * AMQP_FRAME_BYTES
+    amqp = 2 * AMQP_FRAME_BYTES + AMQP_METHOD_BYTES + AMQP_HEADER_BYTES + n_frames * AMQP_FRAME_BYTES if is_amqp else 0
     return amqp + ceil((n_bytes + amqp) / TLS_RECORD_PAYLOAD) * TLS_RECORD_BYTES
 
 

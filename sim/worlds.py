@@ -85,10 +85,14 @@ class World(Protocol):
         """
 
     def read(self, quantity: str, targets: Any) -> Floats:
-        """Return `waiting`, `busy` or `up` of named targets, or `up`, `energy_j` or `charge_j` of entity rows."""
+        """Return a quantity of each target, as of now.
+
+        Of named targets `waiting`, `busy` or `up`; of broker queues, by name, `waiting`; of entity rows `up`,
+        `energy_j` or `charge_j`.
+        """
 
     def change(self, target: Any, **to: Any) -> None:
-        """Change, now: `up` or `servers` of a named target; `up`, `on`, `attachment`, `admitted` of entity rows."""
+        """Change at once: `up` or `servers` of a named target; `up`, `on`, `attachment`, `admitted` of entity rows."""
 
     def uniform(self, entities: Ints, purpose: str, k: int) -> Floats:
         """Return one uniform in (0, 1) for each entity, addressed by the entity, the purpose and k."""

@@ -39,9 +39,16 @@ def write_run(folder: Path, execution: Execution) -> None:
 
 
 def scenario_hash(scenario: Scenario) -> str:
-    """Return the SHA-256 of what a scenario is, without seed, replications and description."""
-    data = scenario.model_dump(mode='json', exclude=NOT_HASHED)
+    """Return the SHA-256 of a scenario and its profiles, without seed, replications and description."""
+    data = {**scenario.model_dump(mode='json', exclude=NOT_HASHED), 'profile digests': profile_digests(scenario)}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def profile_digests(scenario: Scenario) -> dict[str, str]:
+    """Return the SHA-256 of every profile that a scenario uses, by name."""
+    used = {device.profile for device in scenario.devices.values()}
+    used |= {node.profile for node in scenario.edge.nodes.values()} | {scenario.edge.server.profile}
+    return {name: load_profile(name).sha256 for name in sorted(used)}
 
 
 def scenario_folder(out: Path, scenario: Scenario) -> Path:
@@ -61,15 +68,13 @@ def resolved_yaml(scenario: Scenario) -> str:
 
 def _manifest(execution: Execution) -> dict[str, Any]:
     scenario, recording = execution.scenario, execution.recording
-    used = {device.profile for device in scenario.devices.values()}
-    used |= {node.profile for node in scenario.edge.nodes.values()} | {scenario.edge.server.profile}
     return {
         'scenario': scenario.name, 'scenario_hash': scenario_hash(scenario), 'seed': scenario.seed,
         'world': 'simulated', 'engine': execution.engine, 'trace': recording.trace, 'is_valid': True,
         'written_at': datetime.now(UTC).isoformat(timespec='seconds'),
         'versions': {'python': platform.python_version(), **{name: _version(name) for name in VERSIONED}},
         'git_commit': _git_commit(), 'machine': f'{platform.system()} {platform.machine()}',
-        'profiles': {name: load_profile(name).sha256 for name in sorted(used)},
+        'profiles': profile_digests(scenario),
         'n_devices': int(np.count_nonzero(recording.model.entities.attachment >= 0)),
         'n_jobs': recording.n_launched, 'n_hops': recording.n_hops, 'n_events': recording.n_events,
         'simulated_s': recording.end_s, 'lowering_wall_s': execution.lowering_wall_s,

@@ -82,7 +82,7 @@ def test_engines_agree_on_shipped_scenarios(scenario: str, overrides: tuple[str,
     assert one.n_launched > 0
     same(one, other)
     for row, other_row in zip(rounds, other_rounds, strict=True):
-        for name in ('started_s', 'n_selected', 'n_delivered', 'n_in_time', 'closed_s', 'aggregated_s'):
+        for name in ('started_s', 'n_selected', 'n_delivered', 'quorum_met', 'closed_s', 'aggregated_s'):
             np.testing.assert_equal(getattr(row, name), getattr(other_row, name))
         np.testing.assert_array_equal(row.jobs, other_row.jobs)
 

@@ -38,31 +38,31 @@ def learn(engine: Engine, samples: list[float], **plan: float) -> list[RoundRow]
 def test_synchronous_round_waits_for_all(engine: Engine) -> None:
     """Clients train 1, 2 and 3 s: published at 0.5, closed at 3.5, aggregated at 4; the second round is the same."""
     rounds = learn(engine, [1.0, 2.0, 3.0], start_s=10.0, pause_s=2.0)
-    assert [(r.started_s, r.closed_s, r.aggregated_s, r.n_in_time) for r in rounds] == [
+    assert [(r.started_s, r.closed_s, r.aggregated_s, r.n_delivered) for r in rounds] == [
         (10.0, 13.5, 14.0, 3), (16.0, 19.5, 20.0, 3)]
 
 
 def test_round_closes_at_its_quorum(engine: Engine) -> None:
     """Quorum 0.5 of four clients: the round closes with the second update, at 0.5 + 2 s."""
     rounds = learn(engine, [4.0, 1.0, 2.0, 3.0], quorum=0.5, rounds=1)
-    assert [(r.closed_s, r.n_in_time, r.aggregated_s) for r in rounds] == [(2.5, 2, 3.0)]
+    assert [(r.closed_s, r.n_delivered, r.aggregated_s) for r in rounds] == [(2.5, 2, 3.0)]
 
 
 def test_quorum_is_rounded_up(engine: Engine) -> None:
     """Quorum 0.5 of three clients is two of them."""
-    assert [(r.closed_s, r.n_in_time) for r in learn(engine, [1.0, 2.0, 3.0], quorum=0.5, rounds=1)] == [(2.5, 2)]
+    assert [(r.closed_s, r.n_delivered) for r in learn(engine, [1.0, 2.0, 3.0], quorum=0.5, rounds=1)] == [(2.5, 2)]
 
 
 def test_round_closes_at_its_deadline_with_what_is_there(engine: Engine) -> None:
     """Clients train 1 s and 50 s, the deadline is 5 s after publication: closed at 5.5 with one update."""
     rounds = learn(engine, [1.0, 50.0], deadline_s=5.0, rounds=1)
-    assert [(r.closed_s, r.n_in_time, r.aggregated_s) for r in rounds] == [(5.5, 1, 6.0)]
+    assert [(r.closed_s, r.n_delivered, r.aggregated_s) for r in rounds] == [(5.5, 1, 6.0)]
 
 
 def test_round_without_an_update_is_not_aggregated(engine: Engine) -> None:
     """Nobody is in time: the round closes at its deadline and nothing is aggregated."""
     rounds = learn(engine, [50.0], deadline_s=5.0, rounds=1)
-    assert (rounds[0].closed_s, rounds[0].n_in_time) == (5.5, 0)
+    assert (rounds[0].closed_s, rounds[0].n_delivered) == (5.5, 0)
     assert np.isnan(rounds[0].aggregated_s)
 
 
@@ -73,7 +73,7 @@ def test_late_update_is_ignored_in_next_round(engine: Engine) -> None:
     the late update counted, it would have closed with two at 7.5.
     """
     rounds = learn(engine, [1.0, 7.0], deadline_s=5.0)
-    assert [(r.started_s, r.closed_s, r.n_in_time) for r in rounds] == [(0.0, 5.5, 1), (6.0, 11.5, 1)]
+    assert [(r.started_s, r.closed_s, r.n_delivered) for r in rounds] == [(0.0, 5.5, 1), (6.0, 11.5, 1)]
 
 
 def test_fraction_of_the_clients_is_chosen_anew_each_round(engine: Engine) -> None:

@@ -177,7 +177,7 @@ def test_run_with_replications_writes_one_folder_a_seed_and_their_tables(iomt: C
     folder, = tmp_path.iterdir()
     assert {path.name for path in folder.iterdir()} == {'replications.parquet', 'seed-8', 'seed-9', 'summary.json'}
     assert set(pl.read_parquet(folder / 'replications.parquet')['seed']) == {8, 9}
-    assert done.out.splitlines()[-1] == f'2 runs; their tables with 95 % intervals: {folder}'
+    assert done.out.splitlines()[-1] == f'2 runs; every mean with its 95 % interval: {folder / "summary.json"}'
     assert 'All numbers are means of 2 runs' in done.out
 
 
@@ -228,7 +228,7 @@ def test_three_scenarios_are_compared_with_the_first(iomt: CommandLine, tmp_path
     assert (done.code, done.errors) == (0, '')
     titles = [line.strip() for line in done.out.splitlines() if ' against ' in line]
     assert titles == ['plain against ward', f'{folder[0].folder.parent.name} against ward']
-    assert len(seeds(tmp_path / 'results')) == 4
+    assert len(seeds(tmp_path / 'results' / 'compare')) == 4
     assert not list((tmp_path / 'results').rglob('jobs.parquet'))
 
 
@@ -240,7 +240,7 @@ def test_a_scenario_compared_with_itself_shows_no_difference(iomt: CommandLine, 
     assert lines[0].strip() == 'quiet against quiet'
     assert re.fullmatch(r'metric +of +quiet +quiet +difference +± *', lines[1])
     assert 'metrics are the same on both sides' in said(done.out)
-    assert len(seeds(tmp_path)) == 1
+    assert len(seeds(tmp_path / 'compare')) == 1
     assert descendants(os.getpid()) == [] or all(map(_is_tracker, descendants(os.getpid())))
 
 

@@ -135,6 +135,7 @@ EFFECTS = (
            '8 bytes a permutation and not 16', ALL_PI),
     Effect('crypto.aead', 'AES-128-GCM', 'AES-256-GCM', '+', 'crypto_latency_share', 'fl-update',
            '14 rounds and not 10', ALL_PI),
+    Effect('crypto.kem', 'X25519', 'ML-KEM-512', '+', 'wire_bytes', 'fl-update', 'a ciphertext, not a curve point'),
     Effect('crypto.kem', 'ML-KEM-512', 'ML-KEM-768', '+', 'wire_bytes', 'fl-update', 'a longer ciphertext'),
     Effect('crypto.kem', 'ML-KEM-768', 'ML-KEM-1024', '+', 'wire_bytes', 'fl-update', 'a longer ciphertext'),
     Effect('crypto.signature', 'ECDSA-P256', 'ML-DSA-44', '+', 'wire_bytes', 'fl-update', 'a longer signature', SIGNED),

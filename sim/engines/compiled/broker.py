@@ -53,7 +53,7 @@ def _enqueue(m, row, slot):
 def dispatch_queue(m: Any, row: int) -> None:
     """Deliver the head as long as a consumer that is up has credit."""
     queue = queue_at(m.queues, row)
-    while queue.head != NONE:
+    while queue.head != NONE and queue.up:
         consumer = _with_credit(m, row)
         if consumer == NONE:
             return

@@ -59,10 +59,12 @@ class Engine:
         for i, time_s in enumerate(model.changes.time_s.tolist()):
             self.change_at(time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
         self.world = CompiledWorld(self)
-        for controller in controllers:
-            self.world.start(controller)
-        self._run_until(model.duration_s, is_inclusive=False, stops_when_idle=False, progress=progress)
-        self.world.close()
+        try:
+            for controller in controllers:
+                self.world.start(controller)
+            self._run_until(model.duration_s, is_inclusive=False, stops_when_idle=False, progress=progress)
+        finally:
+            self.world.close()
         self._run_until(model.duration_s + model.drain_s, is_inclusive=True, stops_when_idle=True, progress=progress)
         return self._close()
 
@@ -89,9 +91,7 @@ class Engine:
         self.memory.make_room()
         drop_first(self.machine)
         if kind == CHANGE:
-            target, to = self._changes[a]
-            for what, value in to.items():
-                self._change(target, what, value)
+            self.change(*self._changes[a])
         else:
             self.world.wake(a, b)
 
@@ -142,6 +142,12 @@ class Engine:
         self.memory.make_room()
         push(self.machine, time_s, key, CHANGE, len(self._changes) - 1, 0)
 
+    def change(self, target: Any, to: dict[str, Any]) -> None:
+        """Change a target or entities now."""
+        for what, value in to.items():
+            self.memory.make_room()
+            self._change(target, what, value)
+
     def _change(self, target: Any, what: str, value: Any) -> None:
         if isinstance(target, str):
             for row in self.model.targets[target]:
@@ -160,6 +166,9 @@ class Engine:
             return
         assert what == 'up', f'a station has no {what}'
         stations.set_station_up(self.machine, row, bool(value))
+        for queue in np.flatnonzero(self.model.queues.broker == row).tolist():
+            self.memory['queues'][queue]['up'] = value
+            broker.dispatch_queue(self.machine, queue)
         consumers = self._consumers_of.get(row, [])
         if consumers and not value:
             stations.forget_deliveries(self.machine, row)

@@ -162,10 +162,11 @@ def _cross(m, slot, hop, segment):
         n_bytes += at.wrap_bytes
     row = station_of(m, slot, hop)
     link = station_at(m.stations, row)
-    bits, _, lost = transmission(job.key, at.key, segment, n_bytes, link.frame_bytes, link.frame_overhead_bits,
+    bits, n_frames, lost = transmission(job.key, at.key, segment, n_bytes, link.frame_bytes, link.frame_overhead_bits,
                                  link.loss_ratio, link.attempts_max)
     work_row = new_work(m, slot, hop, segment, bits)
     work_at(m.works, work_row).lost = lost
+    work_at(m.works, work_row).gap_bits = n_frames * link.frame_gap_bits
     station_takes(m, row, work_row)
 
 

@@ -38,7 +38,8 @@ STATION = np.dtype([
     ('discipline', 'i4'), ('law_offset', 'i4'), ('first_server', 'i4'), ('n_servers', 'i4'), ('n_idle', 'i4'),
     ('n_waiting', 'i8'), ('waiting_max', 'i8'), ('up', 'i4'), ('n_rows', 'i4'), ('served', 'i8'), ('n_arrived', 'i8'),
     ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('busy_s', 'f8'),
-    ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
+    ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('frame_gap_bits', 'f8'),
+    ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
 ], align=True)
 SERVER = np.dtype([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], align=True)
 ENTITY = np.dtype([
@@ -58,12 +59,13 @@ JOB = np.dtype([
 WORK = np.dtype([
     ('job', 'i8'), ('hop', 'i8'), ('segment', 'i8'), ('next', 'i8'), ('order', 'i8'), ('priority', 'i4'),
     ('lost', 'i4'), ('server', 'i4'), ('epoch', 'i4'), ('amount', 'f8'), ('remaining', 'f8'), ('arrived_s', 'f8'),
-    ('first_started_s', 'f8'), ('started_s', 'f8'),
+    ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
 ], align=True)
 EVENT = np.dtype([('time_s', 'f8'), ('key', 'i8'), ('number', 'i8'), ('kind', 'i4'), ('b', 'i4'), ('a', 'i8')],
                  align=True)
 QUEUE_RECORD = np.dtype([
     ('first_consumer', 'i4'), ('n_consumers', 'i4'), ('next_consumer', 'i4'), ('prefetch', 'i4'), ('capacity', 'i8'),
+    ('up', 'i8'),  # 0 while the broker is down
     ('head', 'i8'), ('tail', 'i8'), ('n_waiting', 'i8'), ('waiting_max', 'i8'), ('n_messages', 'i8'),
     ('delivered', 'i8'), ('dropped', 'i8'), ('redelivered', 'i8'), ('key', 'i8'),
     ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('deliver_s', 'f8'), ('deliver_s_per_byte', 'f8'),

@@ -223,6 +223,7 @@ def _queues(model: Model) -> Records:
     queues['n_consumers'] = [len(consumers) for consumers in model.queues.consumers]
     queues['first_consumer'] = np.cumsum([0, *queues['n_consumers']])[:-1]
     queues['head'] = queues['tail'] = NONE
+    queues['up'] = 1
     queues['key'] = [laws.name_key('queue', name) for name in model.queues.name]
     return queues
 

@@ -12,7 +12,7 @@ from sim.engines.compiled.heap import push
 from sim.engines.compiled.layout import NONE
 from sim.engines.compiled.loop import launch
 from sim.engines.compiled.memory import larger
-from sim.laws import SELECT, WAKE, event_key, name_key, uniform
+from sim.laws import WAKE, event_key, name_key, selection
 from sim.worlds import Controller, Floats, Ints, Outcomes, Sleep, Take
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ class CompiledWorld:
         engine = self.engine
         model = engine.model
         stream, variant_row = model.streams.index(flow), model.variants.index(variant)
+        assert stream not in model.sources.stream, f'{flow} has a source, which counts its own launches'
         entities = np.asarray(entities, np.int64)
         engine.memory.make_room(entities.size)
         launches = self._launches.setdefault(stream, np.zeros(model.entities.key.size, np.int64))
@@ -206,6 +207,8 @@ class CompiledWorld:
         return charge_j
 
     def _read_stations(self, quantity: str, name: str) -> float:
+        if quantity == 'waiting' and name in self.engine.model.queues.name:
+            return float(self.engine.memory['queues'][self.engine.model.queues.name.index(name)]['n_waiting'])
         rows = self.engine.memory['stations'][list(self.engine.model.targets[name])]
         if quantity == 'waiting':
             return float(rows['n_waiting'].sum())
@@ -217,11 +220,11 @@ class CompiledWorld:
         return float(rows['up'].all())
 
     def change(self, target: Any, **to: Any) -> None:
-        """Change a target or entities at rank 0, now."""
-        self.engine.change_at(self.now(), target, to)
+        """Change a target or entities: it acts at once, so that a launch after it sees it."""
+        self.engine.change(target, to)
 
     def uniform(self, entities: Ints, purpose: str, k: int) -> Floats:
         """Return one addressed uniform for each entity."""
-        keys, address = self.engine.model.entities.key, name_key('controller', purpose)
-        return np.array([uniform(int(keys[entity]) ^ self.engine.run_key, SELECT, address, k, 0)
-                         for entity in entities.tolist()])
+        draws: Floats = selection(self.engine.run_key, self.engine.model.entities.key[entities],
+                                  name_key('controller', purpose), k)
+        return draws

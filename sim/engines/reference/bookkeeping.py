@@ -65,24 +65,25 @@ class Bookkeeper:
         if row >= 0:
             self._station_served[row] += 1
         if hop.radio:
-            (self._receive if hop.radio == RECEIVES else self._transmit)[work.job.entity][2] += work.amount / 8.0
+            (self._receive if hop.radio == RECEIVES else self._transmit)[work.job.entity][2] += (
+                work.amount - work.gap_bits) / 8.0
 
-    def trace_hop(self, work: Work, row: int, finished_s: float) -> None:
+    def trace_hop(self, work: Work, row: int, finished_s: float, service_s: float) -> None:
         """Write the row of a hop, when traced."""
         if self._hops is not None:
             self._append_hop(work.job, work.hop.row, work.segment, row, work.arrived_s, work.first_started_s,
-                             finished_s)
+                             finished_s, service_s)
 
     def trace_wait(self, job: Job, hop: int, row: int, arrived_s: float, started_s: float, finished_s: float) -> None:
         """Write the row of a hop without a server: a delay, or a broker queue."""
         self.n_hops += 1
         if self._hops is not None:
-            self._append_hop(job, hop, 0, row, arrived_s, started_s, finished_s)
+            self._append_hop(job, hop, 0, row, arrived_s, started_s, finished_s, finished_s - started_s)
 
     def _append_hop(self, job: Job, hop: int, segment: int, row: int, arrived_s: float, started_s: float,
-                    finished_s: float) -> None:
+                    finished_s: float, service_s: float) -> None:
         assert self._hops is not None
-        values = (job.id, hop, segment, job.attempt, row, arrived_s, started_s, finished_s)
+        values = (job.id, hop, segment, job.attempt, row, arrived_s, started_s, finished_s, service_s)
         for column, value in zip(self._hops.values(), values, strict=True):
             column.append(value)
 

@@ -55,11 +55,13 @@ class BrokerQueue:
         self.consumers = [Consumer(station) for station in queues.consumers[row]]
         self._by_station = {consumer.station: consumer for consumer in self.consumers}
         self._key = name_key('queue', queues.name[row])
+        self.broker = int(queues.broker[row])
         self._prefetch, self._capacity = int(queues.prefetch[row]), int(queues.capacity[row])
         self._deliver_s, self._deliver_s_per_byte = float(queues.deliver_s[row]), float(queues.deliver_s_per_byte[row])
         self._acknowledge_s, self._detect_s = float(queues.acknowledge_s[row]), float(queues.detect_s[row])
         self._ready: list[tuple[int, Delivery]] = []
         self._n_messages = 0
+        self.up = True  # False while the broker is down: nothing is delivered, and what comes waits
         self._next = 0  # where the round-robin goes on
         self._waiting_since_s = 0.0
 
@@ -102,6 +104,11 @@ class BrokerQueue:
             key = event_key(RETURN, self._key, self.consumers.index(consumer), 0, consumer.incarnation & 0xFF)
             self.env.at(self.env._now + self._detect_s, key, self._returned, held)
 
+    def set_up(self, up: bool) -> None:
+        """Go down or come up with the broker."""
+        self.up = up
+        self._dispatch()
+
     def close(self) -> None:
         """Account for what still waits at the end of the run."""
         self._count_waiting()
@@ -121,7 +128,7 @@ class BrokerQueue:
         self._waiting_since_s = now
 
     def _dispatch(self) -> None:
-        while self._ready:
+        while self._ready and self.up:
             consumer = self._with_credit()
             if consumer is None:
                 return

@@ -74,6 +74,7 @@ class Engine:
                 rows.law_offset.tolist(), strict=True))
         ]
         self.framing = list(zip(rows.frame_bytes.tolist(), rows.frame_overhead_bits.tolist(),
+                                rows.frame_gap_bits.tolist(),
                                 rows.loss_ratio.tolist(), rows.attempts_max.tolist(), strict=True))
         self.queues = [BrokerQueue(self, row) for row in range(len(model.queues.name))]
         self.attachment = model.entities.attachment.tolist()
@@ -97,31 +98,37 @@ class Engine:
 
     def run(self, controllers: tuple[Controller, ...] = (), progress: Progress | None = None) -> Recording:
         """Run to the end of the drain and return the recording."""
-        model, env = self.model, self.env
+        model = self.model
         self._arrivals = Arrivals(model, self.run_key)
         self._next_block()
         for i, time_s in enumerate(model.changes.time_s.tolist()):
             self.change_at(time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
         world = SimWorld(self)
-        for controller in controllers:
-            world.start(controller)
-        stop_s = model.duration_s + model.drain_s
+        try:
+            for controller in controllers:
+                world.start(controller)
+            n_events = self._run_until(model.duration_s + model.drain_s, world, progress)
+        finally:
+            world.close()
+        return self._close(n_events)
+
+    def _run_until(self, stop_s: float, world: SimWorld, progress: Progress | None) -> int:
+        """Act on events up to a time; controllers end at the duration, the drain when no job is left."""
+        queue = self.env._queue
         n_events = 0
-        queue = env._queue
-        closed = False
+        is_draining = False
         while queue and queue[0][0] <= stop_s:
-            if queue[0][0] >= model.duration_s:
-                if not closed:
+            if queue[0][0] >= self.model.duration_s:
+                if not is_draining:
                     world.close()
-                    closed = True
+                    is_draining = True
                 if not self.live:
                     break
-            env.step()
+            self.env.step()
             n_events += 1
             if progress is not None and n_events % EVENTS_PER_PROGRESS == 0:
-                progress(env.now, self.record.recording.n_launched)
-        world.close()
-        return self._close(n_events)
+                progress(self.env.now, self.record.recording.n_launched)
+        return n_events
 
     def _close(self, n_events: int) -> Recording:
         end_s = max(self.env.now, self.model.duration_s)
@@ -244,8 +251,9 @@ class Engine:
         """Lead a job on from a hop that a station has served."""
         job, hop = work.job, work.hop
         record = self.record
-        record.end_service(station.row, work, work.amount / station.speeds[work.server], self.env._now)
-        record.trace_hop(work, station.row, self.env._now)
+        service_s = work.amount / station.speeds[work.server]
+        record.end_service(station.row, work, service_s, self.env._now)
+        record.trace_hop(work, station.row, self.env._now, service_s)
         if hop.kind == LINK:
             self._crossed(work)
             return
@@ -314,7 +322,10 @@ class Engine:
         self.env.at(time_s, key, self._changes, (target, to))
 
     def _changes(self, event: Occurrence) -> None:
-        target, to = event._value
+        self.change(*event._value)
+
+    def change(self, target: str | np.ndarray, to: dict[str, Any]) -> None:
+        """Change a target or entities now."""
         for what, value in to.items():
             if isinstance(target, str):
                 for row in self.model.targets[target]:
@@ -330,6 +341,9 @@ class Engine:
             return
         assert what == 'up', f'a station has no {what}'
         station.set_up(bool(value))
+        for queue in self.queues:
+            if queue.broker == row:
+                queue.set_up(bool(value))
         if row in self._consumers:
             if not value:
                 station.forget_deliveries()

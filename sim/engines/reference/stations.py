@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Work:
     """What a job (or one segment of it) asks of a station."""
 
-    __slots__ = ('amount', 'arrived_s', 'epoch', 'first_started_s', 'hop', 'job', 'lost', 'order', 'position',
-                 'remaining', 'segment', 'server', 'started_s', 'transfer')
+    __slots__ = ('amount', 'arrived_s', 'epoch', 'first_started_s', 'gap_bits', 'hop', 'job', 'lost', 'order',
+                 'position', 'remaining', 'segment', 'server', 'started_s', 'transfer')
 
     arrived_s: float
     order: tuple[int, int]  # priority class, arrival at the station
@@ -41,6 +41,7 @@ class Work:
         self.segment = segment
         self.transfer = transfer
         self.lost = False
+        self.gap_bits = 0.0  # of a segment's amount: silence
         self.epoch = 0  # grows when a planned end of service no longer holds
         self.server = -1
         self.first_started_s = -1.0

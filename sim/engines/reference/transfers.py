@@ -49,11 +49,12 @@ class Transfer:
         if segment == 0:
             n_bytes += hop.wrap_bytes
         station = engine.station(job, hop)
-        frame_bytes, overhead_bits, loss_ratio, attempts_max = engine.framing[station.row]
-        bits, _, lost = transmission(job.key, hop.key, segment, n_bytes, frame_bytes, overhead_bits, loss_ratio,
+        frame_bytes, overhead_bits, gap_bits, loss_ratio, attempts_max = engine.framing[station.row]
+        bits, n_frames, lost = transmission(job.key, hop.key, segment, n_bytes, frame_bytes, overhead_bits, loss_ratio,
                                      attempts_max)
         work = Work(job, position, hop, bits, segment, self)
         work.lost = lost
+        work.gap_bits = n_frames * gap_bits
         station.arrive(work)
 
     def _enter_next(self) -> None:

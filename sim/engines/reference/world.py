@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.laws import SELECT, WAKE, event_key, name_key, uniform
+from sim.laws import WAKE, event_key, name_key, selection
 from sim.worlds import Controller, Floats, Ints, Outcomes, Sleep, Take
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class SimWorld:
         """Launch one job for each entity row."""
         model = self.engine.model
         stream, variant_row = model.streams.index(flow), model.variants.index(variant)
+        assert stream not in model.sources.stream, f'{flow} has a source, which counts its own launches'
         numbers = np.empty(len(entities), np.int64)
         stage_amounts = {model.stages.index(stage): np.broadcast_to(amount, numbers.shape).tolist()
                          for stage, amount in (amounts or {}).items()}
@@ -173,6 +174,8 @@ class SimWorld:
         return np.maximum(capacity, 0.0)
 
     def _read_station(self, quantity: str, name: str) -> float:
+        if quantity == 'waiting' and name in self.engine.model.queues.name:
+            return float(self.engine.queues[self.engine.model.queues.name.index(name)].n_waiting)
         stations = [self.engine.stations[row] for row in self.engine.model.targets[name]]
         if quantity == 'waiting':
             return float(sum(station.n_waiting for station in stations))
@@ -182,11 +185,11 @@ class SimWorld:
         return float(all(station.up for station in stations))
 
     def change(self, target: Any, **to: Any) -> None:
-        """Change a target or entities at rank 0, now."""
-        self.engine.change_at(self.now(), target, to)
+        """Change a target or entities: it acts at once, so that a launch after it sees it."""
+        self.engine.change(target, to)
 
     def uniform(self, entities: Ints, purpose: str, k: int) -> Floats:
         """Return one addressed uniform for each entity."""
-        keys, address = self.engine.model.entities.key, name_key('controller', purpose)
-        run_key = self.engine.run_key
-        return np.array([uniform(int(keys[entity]) ^ run_key, SELECT, address, k, 0) for entity in entities.tolist()])
+        draws: Floats = selection(self.engine.run_key, self.engine.model.entities.key[entities],
+                                  name_key('controller', purpose), k)
+        return draws
