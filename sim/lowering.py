@@ -106,10 +106,10 @@ class _Lowering:
                    for name, node in scenario.edge.nodes.items()}
         profile[SERVER] = self._profile(scenario.edge.server.profile, ('edge', 'server', 'profile'))
         placed = checks.pods(scenario)
-        kinds = list(dict.fromkeys(profile[node].name for node in placed.values()))
+        kinds = list(dict.fromkeys(profile[node].sha256 for node in placed.values()))
         pods = {
             pod: builder.station(pod, (1.0,) * scenario.crypto.pod_cores, kind='pod', discipline=FIFO,
-                                 law_offset=kinds.index(profile[node].name))
+                                 law_offset=kinds.index(profile[node].sha256))
             for pod, node in placed.items()
         }
         broker = builder.station('broker', (1.0,) * scenario.broker.cores, kind='broker')
@@ -120,11 +120,11 @@ class _Lowering:
             here += [server] if name == SERVER else []
             wires = self.wires[f'{name}-link']
             builder.targets[name] = (*here, wires.up, wires.down)
-        by_name = {p.name: p for p in profile.values()}
+        by_digest = {p.sha256: p for p in profile.values()}
         self.costing = Costing(builder, scenario.crypto)
         self.cluster = Cluster(
             broker=broker, broker_profile=profile[scenario.broker.node], server=server, server_profile=profile[SERVER],
-            pods=tuple(pods.values()), pod_profiles=tuple(by_name[kind] for kind in kinds))
+            pods=tuple(pods.values()), pod_profiles=tuple(by_digest[kind] for kind in kinds))
         self.queues: dict[int, int] = {}
 
     def _queue(self, priority: int) -> int:
@@ -233,9 +233,14 @@ class _Lowering:
                          self.hospital.access_points[0].name]
                 raise self.origin.error(('outages', i, 'target'), f"'{outage.target}' is not a part of this hospital; "
                                         f'parts are, for example, {", ".join(known)}')
-        for target in dict.fromkeys(outage.target for outage in self.scenario.outages):
-            for begin_s, end_s in _merged([(o.begin, o.end) for o in self.scenario.outages if o.target == target]):
-                self.builder.changes += [(begin_s, target, False), (end_s, target, True)]
+        downs: dict[int, list[tuple[float, float]]] = {}
+        for outage in self.scenario.outages:
+            for row in self.builder.targets[outage.target]:
+                downs.setdefault(row, []).append((outage.begin, outage.end))
+        for row, intervals in downs.items():  # a station is up when nothing that it is part of is down
+            self.builder.targets[f'station {row}'] = (row,)
+            for begin_s, end_s in _merged(intervals):
+                self.builder.changes += [(begin_s, f'station {row}', False), (end_s, f'station {row}', True)]
 
 
 def _merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -92,7 +92,7 @@ class Costing:
 
     def rows(self, profiles: tuple[Profile, ...], stage: str) -> tuple[int, int]:
         """Return the first curve and the first law of a stage, a consecutive row of each for every profile."""
-        key = (tuple(profile.name for profile in profiles), stage)
+        key = (tuple(profile.sha256 for profile in profiles), stage)
         if key not in self._blocks:
             variant = self._variants.get(stage.split('.', maxsplit=1)[0] + '.', 'any')
             costs = [NO_COST if variant == 'none' else profile.cost(stage, variant) for profile in profiles]

@@ -23,6 +23,7 @@ def publish(m, row, slot, position):
         return
     queue.n_messages += 1
     job.number, job.position, job.queued_s = queue.n_messages, position, m.now
+    m.n_unacknowledged += 1
     _enqueue(m, row, slot)
     dispatch_queue(m, row)
 
@@ -45,7 +46,6 @@ def _enqueue(m, row, slot):
     if after == NONE:
         queue.tail = slot
     queue.n_waiting += 1
-    m.n_ready += 1
     queue.waiting_max = max(queue.waiting_max, queue.n_waiting)
 
 
@@ -63,7 +63,6 @@ def dispatch_queue(m: Any, row: int) -> None:
         if queue.head == NONE:
             queue.tail = NONE
         queue.n_waiting -= 1
-        m.n_ready -= 1
         _deliver(m, row, slot, consumer)
 
 
@@ -123,6 +122,7 @@ def acknowledge(m, slot):
         consumer.held_last = job.previous
     else:
         job_at(m.jobs, job.next).previous = job.previous
+    m.n_unacknowledged -= 1
     key = event_key(ACKNOWLEDGE, job.key, job.position, 0, job.attempt)
     push(m, m.now + queue_at(m.queues, consumer.queue).acknowledge_s, key, ACKNOWLEDGE, row, consumer.incarnation)
 

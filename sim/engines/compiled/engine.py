@@ -114,8 +114,9 @@ class Engine:
         flows, entities, queues = memory['flows'], memory['entities'], memory['queues']
         n_flows, n_queues = len(self.model.flows), len(self.model.queues.name)
         recording.outcomes = flows['outcomes'][:n_flows]
+        flows = flows[:n_flows]
         recording.deadlines, recording.deadline_misses = flows['n_deadlines'], flows['n_deadline_misses']
-        recording.latency = memory['latency']['value'].reshape(-1, N_BINS)
+        recording.latency = memory['latency']['value'][:n_flows * N_BINS].reshape(n_flows, N_BINS)
         recording.latency_sum_s, recording.crypto_sum_s = flows['latency_sum_s'], flows['crypto_sum_s']
         recording.wire_bytes, recording.crypto_bytes = flows['wire_bytes'], flows['crypto_bytes']
         for name in ('busy', 'transmit', 'receive'):
@@ -144,8 +145,10 @@ class Engine:
 
     def change(self, target: Any, to: dict[str, Any]) -> None:
         """Change a target or entities now."""
+        rows = list(self.model.targets[target]) if isinstance(target, str) else []
         for what, value in to.items():
-            self.memory.make_room()
+            n_servers = int(self.memory['stations']['n_rows'][rows].sum())
+            self.memory.make_room(n_starts=n_servers + (int(value) * len(rows) if what == 'servers' else 1))
             self._change(target, what, value)
 
     def _change(self, target: Any, what: str, value: Any) -> None:

@@ -39,7 +39,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
     """
     last_event = m.n_acted + n_events_max
     while True:
-        margin = m.margin + m.n_ready
+        margin = m.margin + m.n_unacknowledged
         if (m.n_events + margin > m.events_max or m.n_free_works < margin or m.n_free_jobs < 2
                 or m.n_job_rows + 64 > m.job_rows_max or m.n_hop_rows + 64 > m.hop_rows_max
                 or m.n_outcomes + 64 > m.outcomes_max):

@@ -96,17 +96,20 @@ class Memory:
         self['arrivals'] = _joined('arrivals', time_s=block.time_s, key=block.key, job=block.job, entity=block.entity,
                                    stream=block.stream, k=block.k)
 
-    def make_room(self, n_jobs: int = 0, n_ends: int = 0) -> None:
-        """Enlarge every pool that is nearly full; `n_jobs` are about to be launched, `n_ends` about to end."""
+    def make_room(self, n_jobs: int = 0, n_ends: int = 0, n_starts: int = 0) -> None:
+        """Enlarge every pool that is nearly full.
+
+        `n_jobs` are about to be launched, `n_ends` about to end, `n_starts` servers may begin work at once.
+        """
         m = self.m
-        margin = int(m['margin'] + m['n_ready']) + n_jobs
+        margin = int(m['margin'] + m['n_unacknowledged']) + n_jobs
         if m['n_free_jobs'] < n_jobs + 2:
             self._enlarge_pool('jobs', n_jobs + 2)
             self.widen_amounts(int(m['n_amounts']))
         if m['n_free_works'] < margin:
             self._enlarge_pool('works', margin)
         rows = ROWS_PER_EVENT + n_ends
-        for name, n in (('events', m['n_events'] + margin), ('job_rows', m['n_job_rows'] + rows),
+        for name, n in (('events', m['n_events'] + margin + n_starts), ('job_rows', m['n_job_rows'] + rows),
                         ('hop_rows', m['n_hop_rows'] + rows), ('outcomes', m['n_outcomes'] + rows)):
             if n > self[name].size:
                 self[name] = larger(self[name], int(n))
