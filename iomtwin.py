@@ -96,7 +96,7 @@ def run(
     scenario: ScenarioName,
     *,
     engine: Engine = 'auto',
-    seed: Annotated[int | None, typer.Option(min=0, help="In place of the scenario's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="In place of the scenario's.")] = None,
     replications: Annotated[int | None, typer.Option(min=1, max=10_000, help='Seeds, one after the other.')] = None,
     jobs: Jobs = 0,
     overrides: Overrides = None,

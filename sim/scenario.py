@@ -28,6 +28,8 @@ from sim import wire
 from sim.units import DIMENSIONS, a, quantity, spell
 
 SIZE_MAX = 1 << 40  # 1 TiB: a hospital's whole archive of images is as large
+HOURLY_MAX = 1e6  # multipliers of a rate that floats can add up over a day
+GAP_S_MAX = 1e9  # s, the longest run
 PRIORITIES_MAX = 8  # strict classes; Wi-Fi and Ethernet have eight (IEEE 802.1Q)
 NAME = r'^[a-z0-9]+(-[a-z0-9]+)*$'
 
@@ -82,6 +84,8 @@ def _time_of_day(text: object) -> float:
 def _some_hour(by_hour: tuple[float, ...]) -> tuple[float, ...]:
     if not any(by_hour):
         raise ValueError('is zero at every hour; at least one must be positive')
+    if any(0 < hour < 1 / HOURLY_MAX or hour > HOURLY_MAX for hour in by_hour):
+        raise ValueError(f'holds a multiplier that is neither 0 nor between {1 / HOURLY_MAX:g} and {HOURLY_MAX:g}')
     return by_hour
 
 
@@ -176,6 +180,8 @@ class Stream(Part):
         given = [name for name in ('period', 'rate', 'arrivals') if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f'needs exactly one of period, rate and arrivals; found {" and ".join(given) or "none"}')
+        if (self.period or 0.0) > GAP_S_MAX or (self.rate or 1.0) < 1.0 / GAP_S_MAX:
+            raise ValueError(f'sends less than once in {GAP_S_MAX:g} s; leave the stream out')
         if self.arrivals is not None and set(self.by_hour) != {1.0}:
             raise ValueError('by_hour multiplies a period or a rate, and arrivals have neither; remove one of them')
         return self
@@ -230,7 +236,7 @@ class Broker(Part):
     deliver_rate: Rate = Field(description='at which a message goes from the queue to a consumer')
     acknowledge: Delay = Field(description="from a consumer's acknowledgement to its credit")
     detect: Time = Field(description='until the messages of a dead consumer return')
-    capacity: int = Field(1_000_000, ge=1, description='messages that may wait in a queue')
+    capacity: int = Field(1_000_000, ge=1, le=2**40, description='messages that may wait in a queue')
 
 
 class Crypto(Part):
@@ -261,7 +267,7 @@ class Learning(Part):
     pause: Delay = Field(0.0, description='between rounds')
     model: Size
     update: Size
-    samples: int = Field(ge=1, description='each client trains on in a round')
+    samples: int = Field(ge=1, le=2**40, description='each client trains on in a round')
     priority: Priority = 3
 
 

@@ -95,3 +95,22 @@ def test_an_untraced_run_has_the_same_sums(engine: Engine) -> None:
         np.testing.assert_array_equal(getattr(full, name), getattr(none, name), err_msg=name)
     assert len(none.jobs['job']) == len(none.hops['job']) == 0
     assert len(full.hops['job']) > 0
+
+
+@pytest.mark.parametrize('overrides', [
+    pytest.param(('learning=null', 'crypto.prefetch=65535', 'edge.nodes.edge-1.profile=esp32-pump',
+                  'edge.nodes.edge-2.profile=esp32-pump', 'edge.nodes.edge-3.profile=esp32-pump',
+                  'crypto.replicas=3', 'devices.bedside-monitor.streams.vitals.period=10 ms',
+                  'devices.bedside-monitor.streams.vitals.payload=8 KiB', 'broker.detect=2 s', 'duration=20 s',
+                  'warm_up=0 s', 'drain=20 s', 'outages=[{target: crypto-1, begin: 10 s, end: 19 s}]'),
+                 id='thousands of messages return at once'),
+    pytest.param(('learning=null', 'broker.cores=1000', 'edge.server.cores=1024', 'duration=20 s', 'warm_up=0 s',
+                  'devices.bedside-monitor.streams.vitals.period=100 ms',
+                  'outages=[{target: broker, begin: 1 s, end: 15 s}]'), id='a thousand servers wake at once'),
+    pytest.param(('outages=[{target: edge-1, begin: 10 s, end: 90 s}, {target: crypto-1, begin: 20 s, end: 30 s}]',
+                  *SHORTENED['ward']), id='a worker on a node that is down'),
+])
+def test_engines_agree_when_much_happens_at_once(overrides: tuple[str, ...]) -> None:
+    """What fills the pools in one event: rows and sums are equal, and memory is whole."""
+    (one, _), (other, _) = both('ward', overrides)
+    same(one, other)
