@@ -28,6 +28,8 @@ SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
 SCENARIO_BYTES_MAX = 1 << 20  # a hospital of a thousand classes is smaller
 ARRIVALS_BYTES_MAX = 1 << 20
 ARRIVALS_MAX = 10_000  # rows in all; a resolved scenario holds them, 50 bytes each, and must be readable again
+# What ruamel lets out for odd tags, merge keys and question marks, beside its own errors.
+RUAMEL_RAISES = (YAMLError, ValueError, RecursionError, KeyError, IndexError, AttributeError, TypeError)
 DEPTH_MAX = 12  # the schema is six deep
 VALUES_MAX = 200_000  # a megabyte of aliases can stand for more values than there are atoms
 
@@ -164,7 +166,7 @@ def _parse(file: str, text: str) -> CommentedMap:
     except ReaderError as error:
         line = text.count('\n', 0, error.position) + 1
         raise InputError(f'{file}:{line} is not YAML: holds the character U+{error.character:04X}; remove it') from None
-    except (YAMLError, ValueError, RecursionError) as error:
+    except RUAMEL_RAISES as error:
         raise InputError(f'{file}: is not YAML: {" ".join(str(error).split())[:200]}; correct the text') from None
     if not isinstance(tree, CommentedMap):
         raise InputError(f'{file}:1 holds no keys; expected a scenario, see scenarios/ward.yaml')
@@ -207,7 +209,7 @@ def _override(data: Any, text: str) -> Location:
         raise InputError(f'--set {text}: expected KEY=VALUE, e.g. --set crypto.prefetch=4')
     try:
         new = _plain(YAML(typ='rt').load(value), f"--set {key}: '{value}'")
-    except (YAMLError, ValueError, RecursionError):
+    except RUAMEL_RAISES:
         raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
     *outer, last = key.split('.')
     node = data

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import iomtwin
-from sim.errors import LENGTH_MAX
-from sim.loading import SCENARIO_BYTES_MAX
+from sim.errors import LENGTH_MAX, InputError
+from sim.loading import SCENARIO_BYTES_MAX, load
 from tests.scenario.clinic import CLINIC, TEXT, by_hour, edited
 
 TAG = 'devices.tag.streams.vitals'
@@ -439,3 +439,10 @@ def test_real_command_says_one_line_and_leaves_with_two(
     assert (done.returncode, done.stdout) == (2, '')
     says(the_line(done.stderr), *words)
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('override', ['duration=!!bool zz', 'name=!!int', 'name=!!float', 'name=a: &a {<<: *a}'])
+def test_an_odd_tag_is_no_yaml_value(override: str) -> None:
+    """What ruamel answers with errors of other kinds than its own is told like any bad value."""
+    with pytest.raises(InputError):
+        load('ward', (override,))
