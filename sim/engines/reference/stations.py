@@ -82,19 +82,17 @@ class Station:
                 return
         self._wait(work)
 
-    def set_up(self, up: bool) -> list[Work]:
-        """Go down or come up; work in service restarts later with the same amount. Returns what was in service."""
+    def set_up(self, up: bool) -> None:
+        """Go down or come up; work in service restarts later with the same amount."""
         if up == self.up:
-            return []
+            return
         self.up = up
-        interrupted = list(self._serving.values())
-        for work in interrupted:
+        for work in list(self._serving.values()):
             self._suspend(work)
             work.remaining = work.amount
         if up:
             self._idle = [(self.env._now, server) for server in range(self.n_servers)]
             self._dispatch()
-        return interrupted
 
     def set_servers(self, n: int) -> None:
         """Change the number of servers; one that is busy and to go finishes first.
