@@ -54,6 +54,7 @@ class Hop:
     window: int = 1
 
 
+NO_SLOTS = (-1, -1, -1, -1)
 UNFRAMED = 1 << 40  # B: a link that sends whatever it gets as one frame
 
 
@@ -112,16 +113,17 @@ class ModelBuilder:
     def station(
         self, name: str, speeds: Sequence[float] = (1.0,), *, kind: str = 'cpu', discipline: int = PRIORITY,
         law_offset: int = 0, frame_bytes: int = UNFRAMED, frame_overhead_bits: float = 0.0,
-        frame_gap_bits: float = 0.0, loss_ratio: float = 0.0,
-        attempts_max: int = 1,
+        frame_gap_bits: float = 0.0, loss_ratio: float = 0.0, attempts_max: int = 1,
+        slots: tuple[int, int, int, int] = NO_SLOTS,
     ) -> int:
         """Add a station with one server for each speed, and a target of its name."""
         row = len(self._stations)
+        assert not any(self._stations[link]['loss_ratio'] for link in slots if link >= 0), 'TCP loses no message'
         self._stations.append({
             'name': name, 'kind': kind, 'discipline': discipline, 'server_first': len(self._speeds),
             'n_servers': len(speeds), 'law_offset': law_offset, 'frame_bytes': frame_bytes,
-            'frame_overhead_bits': frame_overhead_bits,
-            'frame_gap_bits': frame_gap_bits, 'loss_ratio': loss_ratio, 'attempts_max': attempts_max,
+            'frame_overhead_bits': frame_overhead_bits, 'frame_gap_bits': frame_gap_bits, 'loss_ratio': loss_ratio,
+            'attempts_max': attempts_max, 'slots': slots,
         })
         self._speeds.extend(speeds)
         self.targets[name] = (row,)
@@ -235,13 +237,12 @@ class ModelBuilder:
 
     def queue(
         self, name: str, consumers: Sequence[int], *, prefetch: int = 1, capacity: int = 2**31, deliver_s: float = 0.0,
-        deliver_s_per_byte: float = 0.0, acknowledge_s: float = 0.0, detect_s: float = 0.0, broker: int = -1,
+        acknowledge_s: float = 0.0, detect_s: float = 0.0, broker: int = -1,
     ) -> int:
         """Add a broker queue."""
         self._queues.append({
             'name': name, 'consumers': tuple(consumers), 'prefetch': prefetch, 'capacity': capacity,
-            'deliver_s': deliver_s, 'deliver_s_per_byte': deliver_s_per_byte, 'acknowledge_s': acknowledge_s,
-            'detect_s': detect_s, 'broker': broker,
+            'deliver_s': deliver_s, 'acknowledge_s': acknowledge_s, 'detect_s': detect_s, 'broker': broker,
         })
         return len(self._queues) - 1
 
@@ -261,7 +262,8 @@ class ModelBuilder:
             stations=Stations(
                 name=tuple(str(row['name']) for row in self._stations),
                 kind=tuple(str(row['kind']) for row in self._stations), server_speed=np.array(self._speeds, np.float64),
-                **_table(Stations, self._stations, skip=('name', 'kind', 'server_speed')),
+                slots=np.array([row['slots'] for row in self._stations], np.int64).reshape(-1, 4),
+                **_table(Stations, self._stations, skip=('name', 'kind', 'server_speed', 'slots')),
             ),
             hops=Hops(**_table(Hops, self._hops)),
             routes=Routes(guards=tuple(self._guards), **_table(Routes, self._routes, skip=('guards',))),

@@ -11,6 +11,7 @@ from sim import wire
 from sim.errors import InputError
 from sim.hospital import CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.loading import Location, Origin
+from sim.placement import reserved_cores, server_cores
 from sim.profiles import load_profile
 from sim.scenario import DeviceClass, Scenario
 
@@ -34,25 +35,6 @@ def check(scenario: Scenario, origin: Origin) -> None:
     first = next(chain.from_iterable(find(scenario) for find in findings), None)
     if first is not None:
         raise origin.error(*first)
-
-
-def pods(scenario: Scenario) -> dict[str, str]:
-    """Return the crypto workers and the node that each is placed on, spread in the order of the nodes."""
-    nodes = list(scenario.edge.nodes)
-    n = 1 if scenario.crypto.placement == 'sequential' else scenario.crypto.replicas
-    return {f'crypto-{i + 1}': nodes[i % len(nodes)] for i in range(n)}
-
-
-def reserved_cores(scenario: Scenario, node: str) -> float:
-    """Return the cores of a node that pods, the broker and K3s keep for themselves."""
-    cores = scenario.edge.k3s_cores
-    cores += scenario.crypto.pod_cores * sum(where == node for where in pods(scenario).values())
-    return cores + (scenario.broker.cores if scenario.broker.node == node else 0)
-
-
-def server_cores(scenario: Scenario) -> int:
-    """Return the whole cores that the server has left for its own stages."""
-    return int(scenario.edge.server.cores - reserved_cores(scenario, SERVER))
 
 
 def _times(scenario: Scenario) -> Findings:

@@ -20,6 +20,9 @@ from dataclasses import dataclass
 # What goes over a link beside the payload.
 SEALED, KEM_CIPHERTEXT, SIGNATURE = 'sealed', 'kem-ciphertext', 'signature'
 
+# Ways of a transfer: a device to the cluster, back, the broker to the crypto place, whatever came before to the broker.
+UP, DOWN, DELIVER, PUBLISH = 'up', 'down', 'deliver', 'publish'
+
 # Options that a stage may ask for. Sealing is no option: the cipher `none` costs nothing and adds no byte.
 FRESH_KEY, SIGNED = 'fresh-key', 'signed'
 
@@ -33,17 +36,13 @@ class Stage:
     amount: str = 'op'
     when: str | None = None
     carries: tuple[tuple[str, str | None], ...] = ()  # transfers: (what, the option it needs)
-    direction: str = ''  # transfers: up or down
+    direction: str = ''  # transfers: one of the four below
     is_marked: bool = False  # the time at which it begins is an outcome of the job
     checks_key: bool = False  # refuses an entity whose key is not valid
 
 
-def _up(amount: str, *extra: tuple[str, str | None]) -> Stage:
-    return Stage('network', 'net.transfer', amount, carries=((SEALED, None), *extra), direction='up')
-
-
-def _down(amount: str, *extra: tuple[str, str | None]) -> Stage:
-    return Stage('network', 'net.transfer', amount, carries=((SEALED, None), *extra), direction='down')
+def _transfer(direction: str, amount: str, *extra: tuple[str, str | None]) -> Stage:
+    return Stage('network', 'net.transfer', amount, carries=((SEALED, None), *extra), direction=direction)
 
 
 def _seal(place: str, amount: str) -> Stage:
@@ -58,22 +57,25 @@ def _route(amount: str) -> Stage:
     return Stage('broker', 'broker.route', amount)
 
 
-_TELEMETRY = (_seal('device', 'payload'), _up('payload'), _route('payload'),
-              _open('crypto', 'payload', checks_key=True))
+_TELEMETRY = (_seal('device', 'payload'), _transfer(UP, 'payload'), _route('payload'),
+              _transfer(DELIVER, 'payload'), _open('crypto', 'payload', checks_key=True))
 
 FLOWS: dict[str, tuple[Stage, ...]] = {
     'vitals': _TELEMETRY,
     'alarm': _TELEMETRY,
     # A study is too large for a broker: it goes to the server itself.
-    'imaging': (_seal('device', 'payload'), _up('payload'), _open('server', 'payload', checks_key=True)),
-    'fl-publish': (_seal('server', 'model'), _route('model')),
+    'imaging': (_seal('device', 'payload'), _transfer(UP, 'payload'), _open('server', 'payload', checks_key=True)),
+    'fl-publish': (_seal('server', 'model'), _transfer(PUBLISH, 'model'), _route('model')),
     'fl-update': (
-        Stage('crypto', 'kem.encaps', when=FRESH_KEY), _seal('crypto', 'model'), _route('model'),
-        _down('model', (KEM_CIPHERTEXT, FRESH_KEY)),
+        _transfer(DELIVER, 'model'),
+        Stage('crypto', 'kem.encaps', when=FRESH_KEY), _seal('crypto', 'model'),
+        _transfer(PUBLISH, 'model', (KEM_CIPHERTEXT, FRESH_KEY)), _route('model'),
+        _transfer(DOWN, 'model', (KEM_CIPHERTEXT, FRESH_KEY)),
         Stage('device', 'kem.decaps', when=FRESH_KEY), _open('device', 'model'),
         Stage('device', 'fl.train', 'samples', is_marked=True),
         _seal('device', 'update'), Stage('device', 'sig.sign', when=SIGNED),
-        _up('update', (SIGNATURE, SIGNED)), _route('update'),
+        _transfer(UP, 'update', (SIGNATURE, SIGNED)), _route('update'),
+        _transfer(DELIVER, 'update', (SIGNATURE, SIGNED)),
         Stage('crypto', 'sig.verify', when=SIGNED), _open('crypto', 'update', checks_key=True),
     ),
     'fl-aggregate': (Stage('server', 'fl.aggregate', 'updates'),),

@@ -10,7 +10,8 @@ A hop does one thing: it is served at a station, crosses one link, waits for a d
 broker queue. Consecutive ``LINK`` hops of one stage form a transfer, which is cut into segments.
 
 A station reference is a row of `Stations`, or negative: the entity's own CPU, the consumer that the broker
-chose, or a slot of the entity's attachment (its air, its access point's port).
+chose, a slot of the entity's attachment (its air, its access point's port), or a slot of the consumer (the links
+between it and the broker).
 """
 
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ SERVE, LINK, DELAY, QUEUE = range(4)
 # Station references that are not rows.
 OWN_CPU, CONSUMER, FIRST_SLOT = -1, -2, -3
 SLOTS = ('air_up', 'air_down', 'port_up', 'port_down')  # slot s is the reference FIRST_SLOT - s
+FIRST_CONSUMER_SLOT = FIRST_SLOT - len(SLOTS)
+CONSUMER_SLOTS = ('broker_out', 'node_in', 'node_out', 'broker_in')  # as above, from FIRST_CONSUMER_SLOT
 
 # How a station chooses among those who wait.
 PRIORITY, FIFO, PREEMPTIVE = range(3)
@@ -56,6 +59,7 @@ class Stations:
     n_servers: Ints
     server_speed: Floats  # (n_servers_in_all,) amount per second: 1 for CPUs, bit/s for links
     law_offset: Ints  # added to a hop's curve and law: consumers of unlike profiles
+    slots: Ints  # (n_stations, 4) rows of a consumer's links, in the order of CONSUMER_SLOTS; -1: none, it is at hand
     frame_bytes: Ints  # payload of one link frame
     frame_overhead_bits: Floats  # what a frame costs beside its payload, gaps included, in bits at the link's rate
     frame_gap_bits: Floats  # of these, silence and others' acknowledgements
@@ -182,8 +186,7 @@ class Queues:
     broker: Ints  # station row that delivers: the queue rests while it is down; -1: always up
     prefetch: Ints
     capacity: Ints  # messages that may wait
-    deliver_s: Floats
-    deliver_s_per_byte: Floats
+    deliver_s: Floats  # from the queue to the consumer's network
     acknowledge_s: Floats
     detect_s: Floats  # until a dead consumer's messages return
 

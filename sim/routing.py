@@ -1,23 +1,25 @@
 """Stages to hops: what a flow's table becomes for one class of devices on one way through the network.
 
 A stage on the device, the server or the broker is one hop. Consecutive stages at the crypto place are one visit to
-a consumer: a queue hop, then stages that the same server does without a break. A transfer is one hop a link, each
-with the bytes that this leg really carries.
+a consumer: stages that the same server does without a break. A transfer is one hop a link, each with the bytes that
+this leg really carries; on its way to the crypto place it first waits in the broker's queue.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from typing import NamedTuple
 
 from sim import laws, wire
 from sim.building import Hop, ModelBuilder
-from sim.flows import KEM_CIPHERTEXT, SEALED, SIGNATURE, Stage
+from sim.flows import DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, UP, Stage
 from sim.model import (
     CHECKS_KEY,
     CONSUMER,
+    CONSUMER_SLOTS,
     CRYPTO,
     DELAY,
     ENDS_VISIT,
+    FIRST_CONSUMER_SLOT,
     FIRST_SLOT,
     LINK,
     MARKED,
@@ -71,15 +73,35 @@ class Cluster:
     server_profile: Profile
     pods: tuple[int, ...]
     pod_profiles: tuple[Profile, ...]  # in the order of the pods' law_offset
+    wire: Wire  # between each of them and the cluster's switch
+    server_to_broker: tuple[int, ...]  # stations; none where the broker runs on the server
 
 
 @dataclass(frozen=True)
 class LoweredRoute:
-    """The hops of one flow, and its bytes on the wire."""
+    """The hops of one flow, and its bytes to and from the device."""
 
     hops: tuple[Hop, ...]
     wire_bytes: int
     crypto_bytes: int
+
+
+class Message(NamedTuple):
+    """What a transfer carries, in bytes."""
+
+    body: int
+    of_crypto: int  # of the body
+    wrap: int  # messaging and transport around it
+
+
+class Leg(NamedTuple):
+    """One link of a transfer."""
+
+    station: int
+    framing: wire.Technology
+    rate_bps: float
+    latency_s: float
+    radio: int = NO_RADIO
 
 
 class Costing:
@@ -123,88 +145,110 @@ class Router:
             If a profile has no number for a stage.
         """
         stages = [stage for stage in flow if stage.when is None or stage.when in self._options]
+        places = ['', *(stage.place for stage in stages), '']
         hops: list[Hop] = []
         wire_bytes = crypto_bytes = 0
-        is_amqp = any(stage.place == 'broker' for stage in stages)
-        for place, visit in groupby(stages, key=lambda stage: stage.place):
-            if place == 'crypto':
-                hops += self._visit(list(visit), sizes)
+        for before, stage, after in zip(places, stages, places[2:], strict=False):
+            if stage.place != 'network':
+                hops.append(self._service(stage, sizes, before, after))
                 continue
-            for stage in visit:
-                if place != 'network':
-                    hops.append(self._service(stage, sizes))
-                    continue
-                n_bytes, n_crypto = self._message_bytes(stage, sizes)
-                wrap = wire.messaging_bytes(n_bytes, is_amqp=is_amqp)
-                hops += self._transfer(stage, n_bytes, n_crypto, wrap, path)
-                wire_bytes += n_bytes + wrap
-                crypto_bytes += n_crypto
+            message = self._message(stage, sizes, is_amqp='broker' in places)
+            if stage.direction == DELIVER:
+                hops += self._delivery(stage, message, sizes.priority)
+            elif stage.direction == PUBLISH:
+                hops += self._publication(stage, message, before)
+            else:
+                hops += self._transfer(stage, message, path)
+                wire_bytes += message.body + message.wrap
+                crypto_bytes += message.of_crypto
         return LoweredRoute(tuple(hops), wire_bytes, crypto_bytes)
 
-    def _service(self, stage: Stage, sizes: FlowSizes) -> Hop:
-        station, profile = {
-            'device': (OWN_CPU, self._device),
-            'server': (self._cluster.server, self._cluster.server_profile),
-            'broker': (self._cluster.broker, self._cluster.broker_profile),
-        }[stage.place]
-        assert profile is not None, f'{stage.name} on a device, in a flow that the server launches'
-        return self._served(stage, sizes, station, (profile,), 0)
-
-    def _served(self, stage: Stage, sizes: FlowSizes, station: int, profiles: tuple[Profile, ...],
-                flags: int) -> Hop:
+    def _service(self, stage: Stage, sizes: FlowSizes, before: str, after: str) -> Hop:
+        """Return the hop of a stage at a computer; consecutive ones at the crypto place are one visit."""
+        cluster, place = self._cluster, stage.place
+        flags = 0
+        if place == 'crypto':
+            station, profiles = CONSUMER, cluster.pod_profiles
+            flags = (SAME_VISIT if before == place else 0) | (0 if after == place else ENDS_VISIT)
+        elif place == 'device':
+            assert self._device is not None, f'{stage.name} on a device, in a flow that the server launches'
+            station, profiles = OWN_CPU, (self._device,)
+        elif place == 'server':
+            station, profiles = cluster.server, (cluster.server_profile,)
+        else:
+            station, profiles = cluster.broker, (cluster.broker_profile,)
         curve, law = self._costing.rows(profiles, stage.name)
         is_crypto = stage.name.startswith(CRYPTO_STAGES)
         flags |= (CRYPTO if is_crypto else 0) | (MARKED if stage.is_marked else 0) | (
             CHECKS_KEY if stage.checks_key else 0)
-        return Hop(SERVE, station, stage.name, stage.place, curve, law, sizes.amount(stage.amount), flags=flags,
+        return Hop(SERVE, station, stage.name, place, curve, law, sizes.amount(stage.amount), flags=flags,
                    crypto_ratio=float(is_crypto))
 
-    def _visit(self, stages: list[Stage], sizes: FlowSizes) -> list[Hop]:
-        """Return the hops of one visit to a consumer: the queue, then all stages on the server that takes it."""
-        n_bytes = max(int(sizes.amount(stage.amount)) for stage in stages)
-        queue = Hop(QUEUE, self._queue(sizes.priority), 'broker.queue', 'broker', n_bytes=n_bytes)
-        last = len(stages) - 1
-        return [queue, *(
-            self._served(stage, sizes, CONSUMER, self._cluster.pod_profiles,
-                         (SAME_VISIT if i else 0) | (ENDS_VISIT if i == last else 0))
-            for i, stage in enumerate(stages))]
-
-    def _message_bytes(self, stage: Stage, sizes: FlowSizes) -> tuple[int, int]:
-        """Return the bytes of a message, and how many of them cryptography adds."""
+    def _message(self, stage: Stage, sizes: FlowSizes, *, is_amqp: bool) -> Message:
         extra = {
             SEALED: wire.AEAD_BYTES[self._crypto.aead],
             KEM_CIPHERTEXT: wire.KEM_CIPHERTEXT_BYTES[self._crypto.kem],
             SIGNATURE: wire.SIGNATURE_BYTES[self._crypto.signature],
         }
         n_crypto = sum(extra[what] for what, option in stage.carries if option is None or option in self._options)
-        return int(sizes.amount(stage.amount)) + n_crypto, n_crypto
+        n_bytes = int(sizes.amount(stage.amount)) + n_crypto
+        return Message(n_bytes, n_crypto, wire.messaging_bytes(n_bytes, is_amqp=is_amqp))
 
-    def _transfer(self, stage: Stage, n_bytes: int, n_crypto: int, wrap: int, path: Path) -> list[Hop]:
-        air, goes_up = path.air, stage.direction == 'up'
+    def _delivery(self, stage: Stage, message: Message, priority: int) -> list[Hop]:
+        """Return the queue and the links to the consumer that the broker chooses.
+
+        All segments enter at once, so that no message overtakes another of its queue on the way.
+        """
+        queue = Hop(QUEUE, self._queue(priority), 'broker.queue', 'broker')
+        legs = [self._leg(FIRST_CONSUMER_SLOT - CONSUMER_SLOTS.index(slot)) for slot in ('broker_out', 'node_in')]
+        n_segments = -(-message.body // self._segment_bytes(legs))
+        return [queue, *self._links(stage, message, legs, max(n_segments, 1))]
+
+    def _publication(self, stage: Stage, message: Message, before: str) -> list[Hop]:
+        """Return the links from the crypto place, or from the server, to the broker."""
+        stations = self._cluster.server_to_broker if before == 'server' else [
+            FIRST_CONSUMER_SLOT - CONSUMER_SLOTS.index(slot) for slot in ('node_out', 'broker_in')]
+        legs = [self._leg(station) for station in stations]
+        return self._links(stage, message, legs, self._transport.window) if legs else []
+
+    def _leg(self, station: int) -> Leg:
+        """Return a leg between a computer of the cluster and the cluster's switch."""
+        link = self._cluster.wire
+        return Leg(station, wire.TECHNOLOGIES['ethernet'], link.rate, link.latency)
+
+    def _transfer(self, stage: Stage, message: Message, path: Path) -> list[Hop]:
+        """Return the links between a device and a computer of the cluster."""
+        air, goes_up = path.air, stage.direction == UP
         assert air is not None, 'a transfer in a flow that the server launches'
         technology, cable = wire.TECHNOLOGIES[air.technology], wire.TECHNOLOGIES['ethernet']
         slots = ('air_up', 'port_up') if goes_up else ('air_down', 'port_down')
         references = [FIRST_SLOT - SLOTS.index(slot) for slot in slots]
         radio = (TRANSMITS if goes_up else RECEIVES) if technology.is_shared else NO_RADIO
-        legs = [(references[0], technology, air.rate, air.latency, radio),
-                (references[1], cable, path.access.rate, path.access.latency, NO_RADIO)]
-        wires = [(station, cable, link.rate, link.latency, NO_RADIO) for station, link in
-                 (path.up if goes_up else path.down)]
-        legs = [*legs, *wires] if goes_up else [*wires, legs[1], legs[0]]
-        segment = min(wire.segment_bytes(framing, rate, self._transport.quantum) for _, framing, rate, _, _ in legs)
-        hops = [
-            Hop(LINK, station, stage.name, stage.place, latency_s=latency_s, radio=leg_radio, n_bytes=n_bytes,
-                wrap_bytes=wrap if framing.carries_ip else 0, segment_bytes=segment,
-                window=self._transport.window,
-                crypto_ratio=crypto_ratio(framing, rate, n_bytes, n_bytes - n_crypto))
-            for station, framing, rate, latency_s, leg_radio in legs
-        ]
+        own = [Leg(references[0], technology, air.rate, air.latency, radio),
+               Leg(references[1], cable, path.access.rate, path.access.latency)]
+        wires = [Leg(station, cable, link.rate, link.latency) for station, link in (path.up if goes_up else path.down)]
+        legs = [*own, *wires] if goes_up else [*wires, *reversed(own)]
+        hops = self._links(stage, message, legs, self._transport.window)
         if air.connection_interval is None:
             return hops
         curve, law = self._costing.delay(air.connection_interval)
         wait = Hop(DELAY, 0, 'net.wait', 'network', curve, law)
         # Upwards the device waits and sends; downwards the gateway has the whole message before it waits.
         return [wait, *hops] if goes_up else [*hops[:-1], wait, hops[-1]]
+
+    def _links(self, stage: Stage, message: Message, legs: list[Leg], window: int) -> list[Hop]:
+        segment_bytes = self._segment_bytes(legs)
+        n_plain = message.body - message.of_crypto
+        return [
+            Hop(LINK, leg.station, stage.name, stage.place, latency_s=leg.latency_s, radio=leg.radio,
+                n_bytes=message.body, wrap_bytes=message.wrap if leg.framing.carries_ip else 0,
+                segment_bytes=segment_bytes, window=window,
+                crypto_ratio=crypto_ratio(leg.framing, leg.rate_bps, message.body, n_plain))
+            for leg in legs
+        ]
+
+    def _segment_bytes(self, legs: list[Leg]) -> int:
+        return min(wire.segment_bytes(leg.framing, leg.rate_bps, self._transport.quantum) for leg in legs)
 
 
 def crypto_ratio(framing: wire.Technology, rate_bps: float, n_bytes: int, n_plain: int) -> float:

@@ -232,8 +232,7 @@ class Broker(Part):
 
     node: Name = Field('server', description='where it runs')
     cores: int = Field(1, ge=1, le=1_024)
-    deliver: Delay = Field(description='from the queue to a consumer')
-    deliver_rate: Rate = Field(description='at which a message goes from the queue to a consumer')
+    deliver: Delay = Field(description='from the queue to the network, or to a consumer on its own computer')
     acknowledge: Delay = Field(description="from a consumer's acknowledgement to its credit")
     detect: Time = Field(description='until the messages of a dead consumer return')
     capacity: int = Field(1_000_000, ge=1, le=2**40, description='messages that may wait in a queue')

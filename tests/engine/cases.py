@@ -13,6 +13,7 @@ from sim.model import (
     DELAY,
     ENDS_VISIT,
     FIFO,
+    FIRST_CONSUMER_SLOT,
     FIRST_SLOT,
     LINK,
     LISTED,
@@ -84,11 +85,15 @@ def _add_infrastructure(b: ModelBuilder, plan: Plan) -> _Rows:
                   frame_overhead_bits=link.overhead_bits, loss_ratio=link.loss_ratio, attempts_max=link.attempts_max)
         for i, link in enumerate(plan.links)
     ]
-    pods = [b.station(f'pod {i}', s.speeds, discipline=FIFO, law_offset=i) for i, s in enumerate(plan.pods)]
+    cables = [b.station(f'cable {i}', (3_200.0,), kind='link', frame_bytes=100) for i in range(4)]
+    pods = [
+        b.station(f'pod {i}', s.speeds, discipline=FIFO, law_offset=i,
+                  slots=tuple(cables[cable] if cable >= 0 else -1 for cable in own))  # type: ignore[arg-type]
+        for i, (s, own) in enumerate(zip(plan.pods, plan.pod_cables, strict=True))
+    ]
     found = [
         b.queue(f'queue {i}', [pods[pod] for pod in q.pods], prefetch=q.prefetch, capacity=q.capacity,
-                deliver_s=q.deliver_s, deliver_s_per_byte=1.0 / 512.0, acknowledge_s=q.acknowledge_s,
-                detect_s=q.detect_s)
+                deliver_s=q.deliver_s, acknowledge_s=q.acknowledge_s, detect_s=q.detect_s)
         for i, q in enumerate(plan.queues)
     ]
     for i in range(2):  # two wards of one group: own air, one port
@@ -98,7 +103,7 @@ def _add_infrastructure(b: ModelBuilder, plan: Plan) -> _Rows:
         row = b.class_(f'class {i}', **WATTS)
         entities.append(b.entities(row, [index % 2 for index in range(n)]))
     names = [f'servers {i}' for i in range(len(served))] + [f'pod {i}' for i in range(len(pods))]
-    names += [f'link {i}' for i in range(len(carried))]
+    names += [f'link {i}' for i in range(len(carried))] + [f'cable {i}' for i in range(len(cables))]
     return _Rows(served, carried, pods, found, names, [*served, *carried], entities)
 
 
@@ -143,7 +148,7 @@ def _hops(b: ModelBuilder, rows: _Rows, plan: Plan, number: int, step: Step) -> 
 
 
 def _visit(b: ModelBuilder, rows: _Rows, plan: Plan, step: Step) -> list[Hop]:
-    """Return a queue and the stages of a visit; each pod has a curve and a law of its own."""
+    """Return a queue, the way to a pod, a visit, and the way back; each pod has a curve and a law of its own."""
     n = len(plan.pods)
     curve = b.curve_block([((0.0, 1.0), (0.0, 1.0 + pod / 2.0)) for pod in range(n)])
     chosen = [LAWS[(step.law + pod) % len(LAWS)] for pod in range(n)]
@@ -154,7 +159,11 @@ def _visit(b: ModelBuilder, rows: _Rows, plan: Plan, step: Step) -> list[Hop]:
         flags = (step.flags if stage == 0 else SAME_VISIT) | (ENDS_VISIT if stage == step.n_legs - 1 else 0)
         stages.append(Hop(SERVE, CONSUMER, f'stage {stage}', 'pod', curve=curve, law=law, amount=step.amount,
                           flags=flags, latency_s=step.latency_s if stage == step.n_legs - 1 else 0.0))
-    return [Hop(QUEUE, queue, 'broker.route', 'broker', n_bytes=step.n_bytes), *stages]
+    there, back = (
+        [Hop(LINK, FIRST_CONSUMER_SLOT - slot, way, 'net', n_bytes=step.n_bytes, latency_s=step.latency_s,
+             segment_bytes=step.segment_bytes, window=step.window) for slot in slots]
+        for way, slots in (('there', (0, 1)), ('back', (2, 3))))
+    return [Hop(QUEUE, queue, 'broker.route', 'broker'), *there, *stages, *back]
 
 
 def _operator(plan: Plan, rows: _Rows) -> Callable[[World], Coroutine[Any, Any, None]]:

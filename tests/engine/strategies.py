@@ -104,6 +104,7 @@ class Plan:
     servers: tuple[Servers, ...]
     links: tuple[Link, ...]
     pods: tuple[Servers, ...]
+    pod_cables: tuple[tuple[int, int, int, int], ...]  # of each pod: cables from the broker and back; -1: none
     queues: tuple[Queue, ...]
     class_sizes: tuple[int, ...]
     ways: tuple[Way, ...]
@@ -144,6 +145,12 @@ def steps() -> st.SearchStrategy[Step]:
         flags=st.sampled_from([0, CRYPTO, CHECKS_KEY, CHECKS_KEY, MARKED]), n_legs=st.integers(1, 3))
 
 
+def cables() -> st.SearchStrategy[tuple[int, int, int, int]]:
+    """Return cables between the broker and a pod: the broker's and the node's, both ways; often fewer, or none."""
+    return st.one_of(st.just((-1, -1, -1, -1)), st.just((0, 1, 2, 3)), st.just((0, 2, 1, 3)),
+                     st.tuples(*[st.integers(-1, 3)] * 4))
+
+
 @st.composite
 def ways(draw: st.DrawFn, class_sizes: tuple[int, ...]) -> Way:
     """Draw a stream of one of the classes."""
@@ -164,13 +171,14 @@ def plans(draw: st.DrawFn) -> Plan:
     acts = st.builds(
         Act, time_s=whole_times,
         what=st.sampled_from(['servers', 'outage', 'on', 'admitted', 'attachment', 'up', 'ask']),
-        which=st.integers(0, 8), value=st.integers(0, 4))
-    outages = st.tuples(st.integers(0, 8), whole_times, st.integers(1, 4).map(float))
+        which=st.integers(0, 12), value=st.integers(0, 4))
+    outages = st.tuples(st.integers(0, 12), whole_times, st.integers(1, 4).map(float))
     return Plan(
         seed=draw(st.integers(1, 1_000)), warm_up_s=draw(st.sampled_from([0.0, 3.0])),
         drain_s=draw(st.sampled_from([0.0, 4.0, float('inf'), float('inf')])),
         servers=tuple(draw(st.lists(servers(), min_size=1, max_size=3))),
         links=tuple(draw(st.lists(links(), min_size=2, max_size=3))), pods=tuple(pods),
+        pod_cables=tuple(draw(cables()) for _ in pods),
         queues=tuple(draw(st.lists(queues(len(pods)), min_size=1, max_size=2))), class_sizes=class_sizes,
         ways=tuple(draw(st.lists(ways(class_sizes), min_size=2, max_size=5))),
         outages=tuple(draw(st.lists(outages, max_size=4))), acts=tuple(draw(st.lists(acts, max_size=6))))

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from sim import wire
-from sim.model import CONSUMER, DELAY, FIRST_SLOT, LINK, OWN_CPU, QUEUE, Model
+from sim.model import (
+    CONSUMER,
+    CONSUMER_SLOTS,
+    DELAY,
+    FIRST_CONSUMER_SLOT,
+    FIRST_SLOT,
+    LINK,
+    OWN_CPU,
+    QUEUE,
+    Model,
+)
 from sim.profiles import load_profile
 from sim.recording import Recording
 from sim.running import run_model
@@ -33,6 +43,8 @@ def hops_of(model: Model, route: int, attachment: int = 0) -> list[tuple[str, st
             station = 'nothing'
         elif kind == QUEUE:
             station = f'queue {model.queues.name[reference]}'
+        elif reference <= FIRST_CONSUMER_SLOT:
+            station = CONSUMER_SLOTS[FIRST_CONSUMER_SLOT - reference]
         elif reference <= FIRST_SLOT:
             station = model.stations.name[model.attachments.slots[attachment, FIRST_SLOT - reference]]
         else:
@@ -66,6 +78,8 @@ def test_vitals_of_a_ble_device_go_by_air_cable_broker_and_consumer() -> None:
         ('net.transfer', 'server-link-up'),
         ('broker.route', 'broker'),
         ('broker.queue', 'queue crypto-1'),
+        ('net.transfer', 'broker_out'),
+        ('net.transfer', 'node_in'),
         ('aead.open', 'consumer'),
     ]
 
@@ -79,8 +93,12 @@ def test_learning_goes_down_to_the_device_and_back_up() -> None:
     route = route_of(model, 'fl-update', 'monitor', group=1)
     assert hops_of(model, route, attachment_of(model, 'theatre-1/port-1')) == [
         ('broker.queue', 'queue crypto-3'),
+        ('net.transfer', 'broker_out'),
+        ('net.transfer', 'node_in'),
         ('kem.encaps', 'consumer'),
         ('aead.seal', 'consumer'),
+        ('net.transfer', 'node_out'),
+        ('net.transfer', 'broker_in'),
         ('broker.route', 'broker'),
         *(('net.transfer', link) for link in down),
         ('kem.decaps', 'own'),
@@ -91,6 +109,8 @@ def test_learning_goes_down_to_the_device_and_back_up() -> None:
         *(('net.transfer', link) for link in up),
         ('broker.route', 'broker'),
         ('broker.queue', 'queue crypto-3'),
+        ('net.transfer', 'broker_out'),
+        ('net.transfer', 'node_in'),
         ('sig.verify', 'consumer'),
         ('aead.open', 'consumer'),
     ]
@@ -109,7 +129,7 @@ def test_broker_on_a_node_is_reached_over_the_link_of_the_node() -> None:
     """With the broker on edge-2, vitals take edge-2's link in the place of the server's, and no other does."""
     there, here = model_of('broker.node=edge-2'), model_of()
     for model, link in ((there, 'edge-2-link-up'), (here, 'server-link-up')):
-        assert hops_of(model, route_of(model, 'vitals', 'tag'))[-4] == ('net.transfer', link)
+        assert hops_of(model, route_of(model, 'vitals', 'tag'))[-6] == ('net.transfer', link)
         assert hops_of(model, route_of(model, 'imaging', 'scanner', group=1))[-2] == ('net.transfer', 'server-link-up')
 
 
@@ -143,7 +163,7 @@ def test_backup_is_the_same_way_but_for_the_uplink_that_guards_it() -> None:
     n_backed = 0
     for route in listed:
         fallback = int(model.routes.fallback[route])
-        if not any(stage == 'net.transfer' for stage, _ in hops_of(model, route)):
+        if model.classes.name[int(np.argwhere(model.route_of == route)[0, 2])] == 'server':
             assert fallback == -1
             assert model.routes.guards[route] == ()
             continue
@@ -173,18 +193,46 @@ def test_job_launched_without_uplink_takes_the_backup() -> None:
 
 
 def test_consumer_receives_the_message_of_its_visit() -> None:
-    """Of a signed update, the first visit is sent the model and the second the update, whatever they begin with."""
+    """Of a signed update, the first visit is sent the sealed model and the second the sealed and signed update."""
     model = model_of('crypto.sign_updates=true', 'learning.model=400 kB', 'learning.update=100 kB')
-    assert column(model, route_of(model, 'fl-update', 'monitor'), 'n_bytes', QUEUE) == [400_000, 100_000]
-    assert column(model, route_of(model, 'vitals', 'tag'), 'n_bytes', QUEUE) == [32]
+    assert on_the_way_to_consumers(model, 'fl-update', 'monitor') == [400_032] * 2 + [100_032 + 2420] * 2
+    assert on_the_way_to_consumers(model, 'vitals', 'tag') == [64] * 2
+
+
+def on_the_way_to_consumers(model: Model, stream: str, class_name: str) -> list[int]:
+    """Return the bytes on the links from the broker to the consumers, in the order of a route's hops."""
+    route = route_of(model, stream, class_name)
+    sent = zip(column(model, route, 'station', LINK), column(model, route, 'n_bytes', LINK), strict=True)
+    slots = {FIRST_CONSUMER_SLOT - CONSUMER_SLOTS.index(slot) for slot in ('broker_out', 'node_in')}
+    return [int(n_bytes) for station, n_bytes in sent if station in slots]
+
+
+def test_server_publishes_over_its_link_unless_the_broker_is_there() -> None:
+    """The model goes from the server to a broker on edge-2 over both their links; a broker at hand gets it at once."""
+    there, here = (hops_of(model, route_of(model, 'fl-publish', 'server'))
+                   for model in (model_of('broker.node=edge-2'), model_of()))
+    assert there == [('aead.seal', 'server'), ('net.transfer', 'server-link-down'), ('net.transfer', 'edge-2-link-up'),
+                     ('broker.route', 'broker')]
+    assert here == [there[0], there[-1]]
+
+
+def test_consumers_links_are_those_between_its_node_and_the_brokers() -> None:
+    """From the broker on edge-1: none to its own pod; to crypto-2 its own cable, then edge-2's, and back."""
+    model = model_of('broker.node=edge-1')
+    slots = {name: [model.stations.name[link] for link in model.stations.slots[row].tolist() if link >= 0]
+             for row, name in enumerate(model.stations.name) if name.startswith('crypto')}
+    assert slots == {
+        'crypto-1': [],
+        'crypto-2': ['edge-1-link-down', 'edge-2-link-up', 'edge-2-link-down', 'edge-1-link-up'],
+    }
 
 
 def test_bytes_on_each_leg_are_payload_crypto_and_its_own_framing() -> None:
     """A patch's 244 bytes: 32 more once sealed; AMQP, TLS and TCP on cables, and not on the air of BLE."""
     model = model_of()
     route = route_of(model, 'vitals', 'patch')
-    assert column(model, route, 'n_bytes', LINK) == [244 + 32] * 5
-    assert column(model, route, 'wrap_bytes', LINK) == [0, *[wire.messaging_bytes(276)] * 4]
+    assert column(model, route, 'n_bytes', LINK) == [244 + 32] * 7
+    assert column(model, route, 'wrap_bytes', LINK) == [0, *[wire.messaging_bytes(276)] * 6]
     assert model.routes.crypto_bytes[route] == 32
     assert model.routes.wire_bytes[route] == 276 + wire.messaging_bytes(276)
 
@@ -196,7 +244,7 @@ def test_update_carries_ciphertext_down_and_signature_up() -> None:
         model = model_of(*options)
         route = route_of(model, 'fl-update', 'monitor')
         n_bytes = column(model, route, 'n_bytes', LINK)
-        assert n_bytes == [200_032 + down] * 5 + [200_032 + up] * 5
+        assert n_bytes == [200_032] * 2 + [200_032 + down] * 7 + [200_032 + up] * 7
         assert model.routes.crypto_bytes[route] == down + up + 64
 
 
@@ -252,7 +300,7 @@ def test_latency_in_an_empty_hospital_is_the_sum_of_its_hops(name: str) -> None:
         expected += cable_s(wrapped, 100e6) + 1e-6
     expected += 4 * (cable_s(wrapped, 1e9) + 20e-6)
     expected += cost_s('x86-server', 'broker.route', 'any', payload)
-    expected += 200e-6 + payload * 8 / 1e9
+    expected += 200e-6 + 2 * (cable_s(wrapped, 1e9) + 20e-6)  # the broker's cable and the node's
     expected += cost_s('raspberry-pi-4', 'aead.open', 'Ascon-AEAD128', payload)
     assert finished_s == pytest.approx(expected, rel=1e-12)
     assert finished_s - 5.0 == pytest.approx(expected - 5.0, rel=1e-12)

@@ -88,7 +88,7 @@ def end_service(m, work_row, row):
         elif hop.radio:
             entity_at(m.entities, job.entity).receive_bytes += (work.amount - work.gap_bits) / 8.0
     if m.traces_hops:
-        _trace(m, work.job, work.hop, work.segment, row if row < m.n_stations else -1, work.arrived_s,
+        _trace(m, work.job, work.hop, work.segment, work.attempt, row if row < m.n_stations else -1, work.arrived_s,
                work.first_started_s, m.now, work.amount / server_at(m.servers, work.server).speed)
 
 
@@ -98,15 +98,16 @@ def trace_wait(m: Any, slot: int, hop: int, row: int, arrived_s: float, started_
     """Count a hop without a server, and write its row when traced."""
     m.n_hops += 1
     if m.traces_hops:
-        _trace(m, slot, hop, 0, row, arrived_s, started_s, finished_s, finished_s - started_s)
+        _trace(m, slot, hop, 0, job_at(m.jobs, slot).attempt, row, arrived_s, started_s, finished_s,
+               finished_s - started_s)
 
 
 @compiled
-def _trace(m, slot, hop, segment, station, arrived_s, started_s, finished_s, service_s):
-    job = job_at(m.jobs, slot)
+def _trace(m, slot, hop, segment, attempt, station, arrived_s, started_s, finished_s, service_s):
     row = hop_row_at(m.hop_rows, m.n_hop_rows)
     m.n_hop_rows += 1
-    row.job, row.hop, row.segment, row.attempt, row.station = job.id, hop, segment, job.attempt, station
+    row.job, row.hop, row.segment = job_at(m.jobs, slot).id, hop, segment
+    row.attempt, row.station = attempt, station
     row.arrived_s, row.started_s, row.finished_s, row.service_s = arrived_s, started_s, finished_s, service_s
 
 

@@ -92,10 +92,8 @@ def _deliver(m, row, slot, consumer_row):
     else:
         job_at(m.jobs, consumer.held_last).next = slot
     consumer.held_last = slot
-    n_bytes = hop_at(m.hops, route_at(m.routes, job.route).first + job.position).n_bytes
-    delay_s = queue.deliver_s + n_bytes * queue.deliver_s_per_byte
     key = event_key(DELIVER, job.key, job.position, 0, job.attempt)
-    push(m, m.now + delay_s, key, DELIVER, slot, job.delivery)
+    push(m, m.now + queue.deliver_s, key, DELIVER, slot, job.delivery)
 
 
 @compiled

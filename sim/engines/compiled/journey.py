@@ -35,10 +35,14 @@ SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
 def enter(m, slot, position):
     """Let a job begin the hop at a position of its route, or finish behind the last."""
     job = job_at(m.jobs, slot)
-    hop = route_at(m.routes, job.route).first + position
-    if hop == route_at(m.routes, job.route).end:
+    route = route_at(m.routes, job.route)
+    hop = route.first + position
+    while hop < route.end and hop_at(m.hops, hop).kind == LINK and station_of(m, slot, hop) == NONE:
+        hop += 1  # both ends of the link are one computer
+    if hop == route.end:
         _complete(m, slot)
         return
+    position = hop - route.first
     at = hop_at(m.hops, hop)
     if at.flags & MARKED:
         job.mark_s = m.now
@@ -46,7 +50,7 @@ def enter(m, slot, position):
         row = station_of(m, slot, hop)
         station_takes(m, row, new_work(m, slot, hop, 0, draw(m, slot, hop, station_at(m.stations, row).law_offset)))
     elif at.kind == LINK:
-        job.first_leg, job.entered, job.arrived, job.vanished = hop, 0, 0, 0
+        job.first_leg, job.entered, job.arrived = hop, 0, 0
         job.n_segments = max(1, -(-at.n_bytes // at.segment_bytes))
         for _ in range(min(at.window, job.n_segments)):
             _enter_next_segment(m, slot)
@@ -75,15 +79,14 @@ def service_ends(m, work_row, epoch):
     work = work_at(m.works, work_row)
     if work.epoch != epoch:
         return
-    server = work.server
-    row = station_of(m, work.job, work.hop)
+    server, row = work.server, work.station
     add_service(m, row, work_row, work.started_s, m.now)
     following = _next_of_visit(m, work_row, row)
     if following != NONE:
         server_at(m.servers, server).work = NONE
         station_at(m.stations, row).n_idle += 1  # which start takes back
         after = work_at(m.works, following)
-        after.arrived_s, after.order, after.priority = m.now, work.order, work.priority
+        after.arrived_s, after.order, after.priority, after.station = m.now, work.order, work.priority, row
         start(m, row, following, server)
     else:
         free_server(m, row, server)
@@ -150,6 +153,7 @@ def _enter_next_segment(m, slot):
     job = job_at(m.jobs, slot)
     segment = job.entered
     job.entered += 1
+    job.under_way += 1
     _cross(m, slot, job.first_leg, segment)
 
 
@@ -176,7 +180,7 @@ def _crossed(m, work_row):
     slot = work.job
     job = job_at(m.jobs, slot)
     if work.lost:
-        job.vanished += 1
+        job.under_way -= 1
         free_work(m, work_row)
         if not job.done:
             finish(m, slot, LOST)
@@ -184,7 +188,7 @@ def _crossed(m, work_row):
             free_job(m, slot)
         return
     position = work.hop - route_at(m.routes, job.route).first
-    key = event_key(ARRIVE, job.key, position + 1, work.segment, job.attempt)
+    key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
     push(m, m.now + hop_at(m.hops, work.hop).latency_s, key, SEGMENT_ARRIVES, work_row, 0)
 
 
@@ -192,17 +196,22 @@ def _crossed(m, work_row):
 def segment_arrives(m, work_row):
     """Let a segment join the next leg; at the end of the last, let the next one enter."""
     work = work_at(m.works, work_row)
-    slot, hop, segment = work.job, work.hop, work.segment
-    last_leg = hop_at(m.hops, hop).last_leg
+    slot, leg, segment = work.job, work.hop + 1, work.segment
+    job, last_leg = job_at(m.jobs, slot), hop_at(m.hops, work.hop).last_leg
+    is_void = job.delivery != work.delivery  # the consumer that it went to has died
     free_work(m, work_row)
-    if hop < last_leg:
-        _cross(m, slot, hop + 1, segment)
+    while not is_void and leg <= last_leg and station_of(m, slot, leg) == NONE:
+        leg += 1
+    if not is_void and leg <= last_leg:
+        _cross(m, slot, leg, segment)
         return
-    job = job_at(m.jobs, slot)
-    job.arrived += 1
+    job.under_way -= 1
     if job.done:
         free_job(m, slot)
         return
+    if is_void:
+        return
+    job.arrived += 1
     if job.entered < job.n_segments:
         _enter_next_segment(m, slot)
     if job.arrived == job.n_segments:

@@ -52,13 +52,16 @@ JOB = np.dtype([
     ('consumer', 'i4'), ('inbox', 'i4'), ('has_amounts', 'i4'), ('done', 'i4'), ('k', 'i8'), ('launched_s', 'f8'),
     ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'),
     # The present transfer, then the present queue.
-    ('first_leg', 'i8'), ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'), ('vanished', 'i8'),
+    ('first_leg', 'i8'), ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'),
+    ('under_way', 'i8'),  # segments on links, those of void deliveries too: the slot is free when there are none
     ('number', 'i8'), ('position', 'i8'), ('next', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
     ('delivery', 'i4'),  # grows with each delivery, and when its consumer dies; never starts again
 ], align=True)
 WORK = np.dtype([
     ('job', 'i8'), ('hop', 'i8'), ('segment', 'i8'), ('next', 'i8'), ('order', 'i8'), ('priority', 'i4'),
-    ('lost', 'i4'), ('server', 'i4'), ('epoch', 'i4'), ('amount', 'f8'), ('remaining', 'f8'), ('arrived_s', 'f8'),
+    ('lost', 'i4'), ('server', 'i4'), ('epoch', 'i4'), ('station', 'i4'),
+    ('attempt', 'i4'), ('delivery', 'i4'),  # those of the job when the work was made
+    ('amount', 'f8'), ('remaining', 'f8'), ('arrived_s', 'f8'),
     ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
 ], align=True)
 EVENT = np.dtype([('time_s', 'f8'), ('key', 'i8'), ('number', 'i8'), ('kind', 'i4'), ('b', 'i4'), ('a', 'i8')],
@@ -68,8 +71,7 @@ QUEUE_RECORD = np.dtype([
     ('up', 'i8'),  # 0 while the broker is down
     ('head', 'i8'), ('tail', 'i8'), ('n_waiting', 'i8'), ('waiting_max', 'i8'), ('n_messages', 'i8'),
     ('delivered', 'i8'), ('dropped', 'i8'), ('redelivered', 'i8'), ('key', 'i8'),
-    ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('deliver_s', 'f8'), ('deliver_s_per_byte', 'f8'),
-    ('acknowledge_s', 'f8'), ('detect_s', 'f8'),
+    ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('deliver_s', 'f8'), ('acknowledge_s', 'f8'), ('detect_s', 'f8'),
 ], align=True)
 CONSUMER_RECORD = np.dtype([
     ('station', 'i4'), ('queue', 'i4'), ('unacknowledged', 'i4'), ('incarnation', 'i4'), ('up', 'i4'),
@@ -95,8 +97,8 @@ ARRIVAL = np.dtype([('time_s', 'f8'), ('key', 'i8'), ('job', 'i8'), ('entity', '
 # Every table of the machine: its name, and the records it is made of. The machine holds their addresses.
 TABLES = {
     'hops': HOP, 'routes': ROUTE, 'guards': NUMBER, 'route_of': NUMBER, 'stream_keys': NUMBER, 'slots': NUMBER,
-    'groups': NUMBER, 'curves': CURVE, 'curve_amounts': FLOAT, 'curve_seconds': FLOAT, 'laws': LAW,
-    'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
+    'consumer_slots': NUMBER, 'groups': NUMBER, 'curves': CURVE, 'curve_amounts': FLOAT, 'curve_seconds': FLOAT,
+    'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
     'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'latency': NUMBER, 'amount_columns': NUMBER,
     'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK, 'free_works': NUMBER, 'events': EVENT,
     'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,

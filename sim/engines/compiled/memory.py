@@ -52,6 +52,7 @@ class Memory:
         self['guards'], self['route_of'] = guards, model.route_of.ravel()
         self['stream_keys'] = np.array([laws.name_key('stream', name) for name in model.streams], np.int64)
         self['slots'] = model.attachments.slots.ravel()
+        self['consumer_slots'] = model.stations.slots.ravel()
         self['groups'] = np.concatenate([[0], model.attachments.group])  # the first for entities without attachment
         self['curves'] = _joined('curves', first=model.curves.first, n=model.curves.n)
         self['curve_amounts'], self['curve_seconds'] = model.curves.amounts, model.curves.seconds

@@ -19,7 +19,7 @@ from sim.engines.compiled.layout import (
     work_at,
 )
 from sim.laws import CONSTANT, EMPIRICAL, SERVICE, cost, empirical_noise, noise, uniform
-from sim.model import CONSUMER, FIRST_SLOT, OWN_CPU
+from sim.model import CONSUMER, FIRST_CONSUMER_SLOT, FIRST_SLOT, OWN_CPU
 
 
 @compiled
@@ -37,7 +37,7 @@ def new_job(m: Any, key: int, stream: int, variant: int, entity: int, k: int) ->
     job.launched_s, job.deadline_s = m.now, route_at(m.routes, route).deadline_s
     job.attempt, job.consumer, job.inbox, job.has_amounts, job.done = 0, NONE, NONE, 0, 0
     job.crypto_s, job.mark_s = 0.0, math.nan
-    job.n_segments, job.entered, job.arrived, job.vanished = 0, 0, 0, 0
+    job.under_way = 0
     m.n_launched += 1
     m.n_live += 1
     return slot
@@ -55,11 +55,13 @@ def _is_open(m, route):
 @compiled
 def new_work(m, slot, hop, segment, amount):
     """Make the work that a hop is for a station, and return its slot."""
+    job = job_at(m.jobs, slot)
     m.n_free_works -= 1
     row = number_at(m.free_works, m.n_free_works).value
     work = work_at(m.works, row)
     work.job, work.hop, work.segment, work.amount, work.remaining = slot, hop, segment, amount, amount
     work.lost, work.server, work.first_started_s = 0, NONE, -1.0
+    work.attempt, work.delivery = job.attempt, job.delivery
     work.epoch += 1  # an event for the slot's former work is void
     return row
 
@@ -76,7 +78,7 @@ def free_work(m, row):
 def free_job(m, slot):
     """Give back the slot of a job that is done, once none of its segments is under way."""
     job = job_at(m.jobs, slot)
-    if job.entered == job.arrived + job.vanished:
+    if job.under_way == 0:
         number_at(m.free_jobs, m.n_free_jobs).value = slot
         m.n_free_jobs += 1
 
@@ -106,7 +108,7 @@ def draw(m, slot, hop, offset):
 
 @compiled
 def station_of(m, slot, hop):
-    """Return the row of the station that a hop means for a job."""
+    """Return the row of the station that a hop means for a job; NONE: a link between two places on one computer."""
     reference = hop_at(m.hops, hop).station
     if reference >= 0:
         return reference
@@ -115,4 +117,6 @@ def station_of(m, slot, hop):
         return m.n_stations + job.entity
     if reference == CONSUMER:
         return job.consumer
-    return number_at(m.slots, job.attachment * 4 + FIRST_SLOT - reference).value
+    if reference > FIRST_CONSUMER_SLOT:
+        return number_at(m.slots, job.attachment * 4 + FIRST_SLOT - reference).value
+    return number_at(m.consumer_slots, job.consumer * 4 + FIRST_CONSUMER_SLOT - reference).value

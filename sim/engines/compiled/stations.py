@@ -20,7 +20,7 @@ from sim.model import CONSUMER, FIFO, PREEMPTIVE
 def station_takes(m, row, work_row):
     """Serve new work now if a server is free or can be freed for it, else let it wait."""
     station, work = station_at(m.stations, row), work_at(m.works, work_row)
-    work.arrived_s = m.now
+    work.arrived_s, work.station = m.now, row
     station.n_arrived += 1
     work.order = station.n_arrived
     work.priority = 0 if station.discipline == FIFO else route_at(m.routes, job_at(m.jobs, work.job).route).priority
@@ -58,7 +58,7 @@ def start(m, row, work_row, server):
     job = job_at(m.jobs, work.job)
     position = work.hop - route_at(m.routes, job.route).first
     push(m, m.now + work.remaining / server_at(m.servers, server).speed,
-         event_key(SERVICE_END, job.key, position, work.segment, job.attempt), SERVICE_END, work_row, work.epoch)
+         event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row, work.epoch)
 
 
 @compiled

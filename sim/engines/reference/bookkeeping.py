@@ -71,19 +71,18 @@ class Bookkeeper:
     def trace_hop(self, work: Work, row: int, finished_s: float, service_s: float) -> None:
         """Write the row of a hop, when traced."""
         if self._hops is not None:
-            self._append_hop(work.job, work.hop.row, work.segment, row, work.arrived_s, work.first_started_s,
-                             finished_s, service_s)
+            self._append_hop((work.job.id, work.hop.row, work.segment, work.attempt, row, work.arrived_s,
+                              work.first_started_s, finished_s, service_s))
 
     def trace_wait(self, job: Job, hop: int, row: int, arrived_s: float, started_s: float, finished_s: float) -> None:
         """Write the row of a hop without a server: a delay, or a broker queue."""
         self.n_hops += 1
         if self._hops is not None:
-            self._append_hop(job, hop, 0, row, arrived_s, started_s, finished_s, finished_s - started_s)
+            self._append_hop((job.id, hop, 0, job.attempt, row, arrived_s, started_s, finished_s,
+                              finished_s - started_s))
 
-    def _append_hop(self, job: Job, hop: int, segment: int, row: int, arrived_s: float, started_s: float,
-                    finished_s: float, service_s: float) -> None:
+    def _append_hop(self, values: tuple[float, ...]) -> None:
         assert self._hops is not None
-        values = (job.id, hop, segment, job.attempt, row, arrived_s, started_s, finished_s, service_s)
         for column, value in zip(self._hops.values(), values, strict=True):
             column.append(value)
 

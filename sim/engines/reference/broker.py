@@ -1,7 +1,8 @@
 """A broker queue with competing consumers, prefetch and acknowledgements, as RabbitMQ's classic queue.
 
 The head goes round-robin to the next consumer that holds fewer than `prefetch` unacknowledged messages of this
-queue; it arrives there after `deliver_s` and joins the consumer's own line, where nothing overtakes it. When the
+queue; after `deliver_s` it goes on with its route: over the links to the consumer, if there are any, and into the
+consumer's own line, where nothing overtakes it. When the
 consumer is done, its credit returns after `acknowledge_s`. All that a dead consumer holds returns after
 `detect_s` to its original place in the queue, one attempt later. The bound counts waiting messages, as
 ``x-max-length`` does; a full queue refuses (``reject-publish``).
@@ -34,7 +35,7 @@ class Delivery:
 
 
 class Consumer:
-    """One consumer's side of one queue. `incarnation` grows when it dies, so that what was under way is void."""
+    """One consumer's side of one queue. `incarnation` grows when it dies: acknowledgements under way are void."""
 
     __slots__ = ('held', 'incarnation', 'station', 'unacknowledged', 'up')
 
@@ -57,8 +58,8 @@ class BrokerQueue:
         self._key = name_key('queue', queues.name[row])
         self.broker = int(queues.broker[row])
         self._prefetch, self._capacity = int(queues.prefetch[row]), int(queues.capacity[row])
-        self._deliver_s, self._deliver_s_per_byte = float(queues.deliver_s[row]), float(queues.deliver_s_per_byte[row])
-        self._acknowledge_s, self._detect_s = float(queues.acknowledge_s[row]), float(queues.detect_s[row])
+        self._deliver_s, self._detect_s = float(queues.deliver_s[row]), float(queues.detect_s[row])
+        self._acknowledge_s = float(queues.acknowledge_s[row])
         self._ready: list[tuple[int, Delivery]] = []
         self._n_messages = 0
         self.up = True  # False while the broker is down: nothing is delivered, and what comes waits
@@ -100,6 +101,8 @@ class BrokerQueue:
         consumer.unacknowledged = 0
         held = list(consumer.held.values())
         consumer.held.clear()
+        for delivery in held:
+            delivery.job.delivery += 1
         if held:
             key = event_key(RETURN, self._key, self.consumers.index(consumer), 0, consumer.incarnation & 0xFF)
             self.env.at(self.env._now + self._detect_s, key, self._returned, held)
@@ -149,18 +152,16 @@ class BrokerQueue:
         consumer.unacknowledged += 1
         consumer.held[job] = delivery
         job.consumer = consumer.station
+        job.delivery += 1
         self.engine.record.recording.queue_delivered[self.row] += 1
-        n_bytes = job.route.hops[delivery.position].n_bytes
-        delay_s = self._deliver_s + n_bytes * self._deliver_s_per_byte
         key = event_key(DELIVER, job.key, delivery.position, 0, job.attempt)
-        under_way = (delivery, consumer, consumer.incarnation, self.env._now)
-        self.env.at(self.env._now + delay_s, key, self._arrived, under_way)
+        self.env.at(self.env._now + self._deliver_s, key, self._delivered, (delivery, job.delivery, self.env._now))
 
-    def _arrived(self, event: Occurrence) -> None:
-        delivery, consumer, incarnation, started_s = event._value
-        if consumer.incarnation != incarnation:
-            return
+    def _delivered(self, event: Occurrence) -> None:
+        delivery, number, started_s = event._value
         job = delivery.job
+        if job.delivery != number:
+            return
         self.engine.record.trace_wait(job, job.route.hops[delivery.position].row, -2 - self.row, delivery.arrived_s,
                                       started_s, self.env._now)
         self.engine.enter(job, delivery.position + 1)

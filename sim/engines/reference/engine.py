@@ -28,6 +28,7 @@ from sim.model import (
     DELIVERED,
     ENDS_VISIT,
     EXPIRED,
+    FIRST_CONSUMER_SLOT,
     FIRST_SLOT,
     LINK,
     LOST,
@@ -87,6 +88,7 @@ class Engine:
         hops = hop_rows(model.hops)
         self._routes = [RouteRow(model, row, hops) for row in range(model.routes.stream.size)]
         self._slots = model.attachments.slots.tolist()
+        self._links = rows.slots.tolist()
         self._group = [*model.attachments.group.tolist(), 0]  # the last for entities without attachment
         self._class_of = model.entities.class_row.tolist()
         self._entity_key = model.entities.key.tolist()
@@ -196,6 +198,8 @@ class Engine:
     def enter(self, job: Job, position: int) -> None:
         """Let a job begin the hop at a position of its route, or finish behind the last."""
         hops = job.route.hops
+        while position < len(hops) and hops[position].kind == LINK and self.station(job, hops[position]) is None:
+            position += 1  # both ends of the link are one computer
         if position == len(hops):
             self._complete(job)
             return
@@ -204,6 +208,7 @@ class Engine:
             job.mark_s = self.env._now
         if hop.kind == SERVE:
             station = self.station(job, hop)
+            assert station is not None, 'only links may be missing'
             station.arrive(Work(job, position, hop, self._costs.draw(job, hop, station.law_offset)))
         elif hop.kind == LINK:
             Transfer(self, job, position).begin()
@@ -215,8 +220,8 @@ class Engine:
         else:
             self.queues[hop.station].publish(job, position)
 
-    def station(self, job: Job, hop: HopRow) -> Station:
-        """Return the station that a hop means for a job."""
+    def station(self, job: Job, hop: HopRow) -> Station | None:
+        """Return the station that a hop means for a job; None: a link between two places on one computer."""
         reference = hop.station
         if reference >= 0:
             return self.stations[reference]
@@ -224,8 +229,9 @@ class Engine:
             return self._cpu(job.entity)
         if reference == CONSUMER:
             return self.stations[job.consumer]
-        row: int = self._slots[job.attachment][FIRST_SLOT - reference]
-        return self.stations[row]
+        row: int = (self._slots[job.attachment][FIRST_SLOT - reference] if reference > FIRST_CONSUMER_SLOT
+                    else self._links[job.consumer][FIRST_CONSUMER_SLOT - reference])
+        return self.stations[row] if row >= 0 else None
 
     def _cpu(self, entity: int) -> Station:
         cpu = self._cpus.get(entity)
@@ -291,7 +297,7 @@ class Engine:
             if not work.job.done:
                 self.finish(work.job, LOST)
             return
-        key = event_key(ARRIVE, work.job.key, work.position + 1, work.segment, work.job.attempt)
+        key = event_key(ARRIVE, work.job.key, work.position + 1, work.segment, work.attempt)
         self.env.at(self.env._now + work.hop.latency_s, key, self._segment_arrives, work)
 
     def _segment_arrives(self, event: Occurrence) -> None:

@@ -69,8 +69,8 @@ class RouteRow:
 class Job:
     """One trip along a route."""
 
-    __slots__ = ('amounts', 'attachment', 'attempt', 'consumer', 'crypto_s', 'deadline_s', 'done', 'entity', 'id',
-                 'inbox', 'k', 'key', 'launched_s', 'mark_s', 'priority', 'route')
+    __slots__ = ('amounts', 'attachment', 'attempt', 'consumer', 'crypto_s', 'deadline_s', 'delivery', 'done', 'entity',
+                 'id', 'inbox', 'k', 'key', 'launched_s', 'mark_s', 'priority', 'route')
 
     def __init__(self, number: int, key: int, route: RouteRow, entity: int, attachment: int, k: int,
                  launched_s: float) -> None:
@@ -85,6 +85,7 @@ class Job:
         self.deadline_s = route.deadline_s
         self.attempt = 0
         self.consumer = -1  # station row of the consumer that the broker chose
+        self.delivery = 0  # grows with each delivery, and when its consumer dies: what was under way is void
         self.crypto_s = 0.0
         self.mark_s = float('nan')
         self.done = False

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Work:
     """What a job (or one segment of it) asks of a station."""
 
-    __slots__ = ('amount', 'arrived_s', 'epoch', 'first_started_s', 'gap_bits', 'hop', 'job', 'lost', 'order',
-                 'position', 'remaining', 'segment', 'server', 'started_s', 'transfer')
+    __slots__ = ('amount', 'arrived_s', 'attempt', 'epoch', 'first_started_s', 'gap_bits', 'hop', 'job', 'lost',
+                 'order', 'position', 'remaining', 'segment', 'server', 'started_s', 'transfer')
 
     arrived_s: float
     order: tuple[int, int]  # priority class, arrival at the station
@@ -35,6 +35,7 @@ class Work:
     def __init__(self, job: Job, position: int, hop: HopRow, amount: float, segment: int = 0,
                  transfer: Transfer | None = None) -> None:
         self.job = job
+        self.attempt = job.attempt  # of the delivery that it belongs to; the job may be delivered again meanwhile
         self.position = position
         self.hop = hop
         self.amount = self.remaining = amount
@@ -156,7 +157,7 @@ class Station:
         if work.first_started_s < 0.0:
             work.first_started_s = now
         self._serving[server] = work
-        key = event_key(SERVICE_END, work.job.key, work.position, work.segment, work.job.attempt)
+        key = event_key(SERVICE_END, work.job.key, work.position, work.segment, work.attempt)
         self.env.at(now + work.remaining / self.speeds[server], key, self._end, (work, work.epoch))
 
     def _suspend(self, work: Work) -> None:

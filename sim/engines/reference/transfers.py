@@ -1,7 +1,8 @@
 """Transfers: a message cut into segments that follow each other over the links of a route.
 
 At most `window` segments are in the network; the next enters when one reaches the end. A lost segment ends the
-job: segments not yet entered are cancelled, those under way go on and cost what they cost.
+job: segments not yet entered are cancelled, those under way go on and cost what they cost. On the way to a consumer
+that dies, they end with the link they are on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Transfer:
     """The segments of one message on consecutive links."""
 
-    __slots__ = ('_arrived', '_entered', 'engine', 'first', 'job', 'last', 'n_segments')
+    __slots__ = ('_arrived', '_delivery', '_entered', 'engine', 'first', 'job', 'last', 'n_segments')
 
     def __init__(self, engine: Engine, job: Job, first: int) -> None:
         hops = job.route.hops
@@ -32,6 +33,12 @@ class Transfer:
         self.n_segments = max(1, -(-hops[first].n_bytes // hops[first].segment_bytes))
         self._entered = 0
         self._arrived = 0
+        self._delivery = job.delivery
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the consumer that this went to has died."""
+        return self.job.delivery != self._delivery
 
     def begin(self) -> None:
         """Let the first window of segments enter."""
@@ -40,15 +47,20 @@ class Transfer:
 
     def cross(self, position: int, segment: int) -> None:
         """Let a segment join the line of a leg, or arrive when there is no further leg."""
+        job, engine = self.job, self.engine
+        if self.is_void:
+            return
         if position > self.last:
             self._arrive()
             return
-        job, engine = self.job, self.engine
         hop = job.route.hops[position]
+        station = engine.station(job, hop)
+        if station is None:
+            self.cross(position + 1, segment)
+            return
         n_bytes = min(hop.segment_bytes, hop.n_bytes - segment * hop.segment_bytes)
         if segment == 0:
             n_bytes += hop.wrap_bytes
-        station = engine.station(job, hop)
         frame_bytes, overhead_bits, gap_bits, loss_ratio, attempts_max = engine.framing[station.row]
         bits, n_frames, lost = transmission(job.key, hop.key, segment, n_bytes, frame_bytes, overhead_bits, loss_ratio,
                                      attempts_max)

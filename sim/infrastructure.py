@@ -1,0 +1,96 @@
+"""The infrastructure as stations: wires, access points, and the computers of the cluster.
+
+Every wire is two stations, one a direction. Every access point is an attachment: its air (or its ports) and its wire.
+Every computer has a wire to the cluster's switch, over which messages go to its crypto workers and from them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sim import placement, wire
+from sim.building import NO_SLOTS, ModelBuilder
+from sim.hospital import SERVER, Hospital
+from sim.model import FIFO
+from sim.profiles import Profile
+from sim.routing import Cluster
+from sim.scenario import Scenario, Wire
+
+
+@dataclass(frozen=True)
+class Links:
+    """The stations of one wire."""
+
+    up: int  # from the devices towards the computers
+    down: int
+    wire: Wire
+
+
+def add_wires(builder: ModelBuilder, hospital: Hospital) -> dict[str, Links]:
+    """Add the wires of a hospital and return them by their labels; each is a target."""
+    wires = {}
+    for _, _, edge in hospital.graph.edges(data=True):
+        label, kind = edge['label'], edge['wire']
+        up, down = (_add_link(builder, f'{label}-{way}', 'link', 'ethernet', kind.rate) for way in ('up', 'down'))
+        wires[label] = Links(up, down, kind)
+        builder.targets[label] = (up, down)
+    return wires
+
+
+def add_access_points(builder: ModelBuilder, scenario: Scenario, hospital: Hospital,
+                      wires: Mapping[str, Links]) -> None:
+    """Add the access points of a hospital, in its order, as attachments; those of one floor are a group."""
+    for point in hospital.access_points:
+        kind = scenario.access_points[point.kind]
+        shared = wire.TECHNOLOGIES[kind.technology].is_shared
+        names = [f'{point.name}-air'] if shared else [f'{point.name}-ports-up', f'{point.name}-ports-down']
+        air = [_add_link(builder, name, 'air' if shared else 'link', kind.technology, kind.rate, kind.loss_ratio,
+                         kind.attempts_max) for name in names]
+        port = wires[point.name]
+        builder.attachment(point.name, point.floor - 1, (air[0], air[-1], port.up, port.down))
+
+
+def _add_link(builder: ModelBuilder, name: str, kind: str, technology: str, rate_bps: float, loss_ratio: float = 0.0,
+              attempts_max: int = 1) -> int:
+    framing = wire.TECHNOLOGIES[technology]
+    return builder.station(
+        name, (rate_bps,), kind=kind, frame_bytes=framing.frame_bytes, loss_ratio=loss_ratio,
+        frame_overhead_bits=wire.frame_overhead_bits(framing, rate_bps), frame_gap_bits=framing.gap_s * rate_bps,
+        attempts_max=attempts_max)
+
+
+def add_cluster(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, Links],
+                profiles: Mapping[str, Profile]) -> Cluster:
+    """Add workers, broker and server; each computer is a target with all that is on it, its wire included.
+
+    `profiles` has one for each computer.
+    """
+    placed = placement.pods(scenario)
+    kinds = list(dict.fromkeys(profiles[node].sha256 for node in placed.values()))
+    pods = {
+        pod: builder.station(pod, (1.0,) * scenario.crypto.pod_cores, kind='pod', discipline=FIFO,
+                             law_offset=kinds.index(profiles[node].sha256),
+                             slots=_between(wires, scenario.broker.node, node))
+        for pod, node in placed.items()
+    }
+    broker = builder.station('broker', (1.0,) * scenario.broker.cores, kind='broker')
+    server = builder.station(SERVER, (1.0,) * placement.server_cores(scenario), kind='cpu')
+    for name in (*scenario.edge.nodes, SERVER):
+        here = [pods[pod] for pod, node in placed.items() if node == name]
+        here += [broker] if scenario.broker.node == name else []
+        here += [server] if name == SERVER else []
+        own = wires[f'{name}-link']
+        builder.targets[name] = (*here, own.up, own.down)
+    by_digest = {profile.sha256: profile for profile in profiles.values()}
+    _, _, *to_broker = _between(wires, scenario.broker.node, SERVER)
+    return Cluster(
+        broker=broker, broker_profile=profiles[scenario.broker.node], server=server, server_profile=profiles[SERVER],
+        pods=tuple(pods.values()), pod_profiles=tuple(by_digest[kind] for kind in kinds), wire=scenario.wiring.node,
+        server_to_broker=tuple(station for station in to_broker if station >= 0))
+
+
+def _between(wires: Mapping[str, Links], broker: str, node: str) -> tuple[int, int, int, int]:
+    """Return the links from the broker to another computer and back, in the order of `model.CONSUMER_SLOTS`."""
+    if broker == node:
+        return NO_SLOTS
+    here, there = wires[f'{broker}-link'], wires[f'{node}-link']
+    return here.down, there.up, there.down, here.up
