@@ -14,6 +14,7 @@ from sim.recording import Recording, Trace
 if TYPE_CHECKING:
     from sim.engines.reference.routes import Job
     from sim.engines.reference.stations import Work
+    from sim.worlds import Floats, Ints
 
 
 class Bookkeeper:
@@ -110,7 +111,7 @@ class Bookkeeper:
                 recording.latency[flow, bin_of(now - job.launched_s)] += 1
                 recording.latency_sum_s[flow] += now - job.launched_s
                 recording.crypto_sum_s[flow] += job.crypto_s
-        if job.inbox is not None and job.mark_s == job.mark_s:
+        if job.inbox >= 0 and job.mark_s == job.mark_s:
             recording.marks[job.id] = job.mark_s
         if self._jobs is not None:
             values = (job.id, job.route.stream, job.entity, job.k, job.route.row, job.launched_s,
@@ -118,14 +119,12 @@ class Bookkeeper:
             for column, value in zip(self._jobs.values(), values, strict=True):
                 column.append(value)
 
-    def energy_j(self, entity: int, now: float) -> float:
-        """Return what an entity has used since the end of the warm-up, finished slices of work only."""
-        model = self.recording.model
-        classes, row = model.classes, int(model.entities.class_row[entity])
-        seconds = max(0.0, min(now, self._to_s) - self._from_s)
-        return float(classes.base_w[row] * seconds + classes.busy_w[row] * self._busy[entity][0]
-                     + classes.transmit_w[row] * self._transmit[entity][0]
-                     + classes.receive_w[row] * self._receive[entity][0])
+    def seconds(self, entities: Ints) -> tuple[Floats, Floats, Floats]:
+        """Return the seconds that entities have been busy, sending and receiving so far; finished slices of work."""
+        rows = entities.tolist()
+        return (np.array([self._busy[row][0] for row in rows], np.float64),
+                np.array([self._transmit[row][0] for row in rows], np.float64),
+                np.array([self._receive[row][0] for row in rows], np.float64))
 
     def close(self, end_s: float) -> Recording:
         """Return the recording of a finished run."""

@@ -95,6 +95,7 @@ class Engine:
         self._stream_key = [name_key('stream', name) for name in model.streams]
         self._route_of = model.route_of.tolist()
         self._launches: dict[tuple[int, int], int] = {}
+        self.world = SimWorld(self)
 
     # -- the run ----------------------------------------------------------------------------------------------
 
@@ -105,16 +106,15 @@ class Engine:
         self._next_block()
         for i, time_s in enumerate(model.changes.time_s.tolist()):
             self.change_at(time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
-        world = SimWorld(self)
         try:
             for controller in controllers:
-                world.start(controller)
-            n_events = self._run_until(model.duration_s + model.drain_s, world, progress)
+                self.world.start(controller)
+            n_events = self._run_until(model.duration_s + model.drain_s, progress)
         finally:
-            world.close()
+            self.world.close()
         return self._close(n_events)
 
-    def _run_until(self, stop_s: float, world: SimWorld, progress: Progress | None) -> int:
+    def _run_until(self, stop_s: float, progress: Progress | None) -> int:
         """Act on events up to a time; controllers end at the duration, the drain when no job is left."""
         queue = self.env._queue
         n_events = 0
@@ -122,7 +122,7 @@ class Engine:
         while queue and queue[0][0] <= stop_s:
             if queue[0][0] >= self.model.duration_s:
                 if not is_draining:
-                    world.close()
+                    self.world.close()
                     is_draining = True
                 if not self.live:
                     break
@@ -279,8 +279,8 @@ class Engine:
         job.done = True
         del self.live[job.id]
         self.record.finish(job, outcome, self.env._now)
-        if job.inbox is not None:
-            job.inbox.put(job, outcome, self.env._now)
+        if job.inbox >= 0:
+            self.world.put(job, outcome)
 
     def _is_refused(self, work: Work) -> bool:
         return bool(work.hop.flags & CHECKS_KEY) and not self.admitted[work.job.entity]

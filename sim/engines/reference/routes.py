@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sim import laws
 from sim.laws import CONSTANT, EMPIRICAL, SERVICE, empirical_noise, noise, uniform
 from sim.model import Hops, Model
-
-if TYPE_CHECKING:
-    from sim.engines.reference.world import SimInbox
 
 HOP_FIELDS = ('kind', 'station', 'stage', 'place', 'key', 'curve', 'law', 'amount', 'latency_s', 'flags', 'radio',
               'crypto_ratio', 'n_bytes', 'wrap_bytes', 'segment_bytes', 'window')
@@ -89,7 +86,7 @@ class Job:
         self.crypto_s = 0.0
         self.mark_s = float('nan')
         self.done = False
-        self.inbox: SimInbox | None = None
+        self.inbox = -1  # where its outcome goes; -1: nowhere
         self.amounts: dict[int, float] | None = None
 
 
