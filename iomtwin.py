@@ -121,7 +121,7 @@ def run(
     if len(runs) > 1:
         folder = runs[0].folder.parent
         write(runs, folder)
-        print(f'{len(runs)} runs; every mean with its 95 % interval: {folder / "summary.json"}')
+        print(f'{len(runs)} runs; every mean and percentile with its 95 % interval: {folder / "summary.json"}')
         return
     manifest = runs[0].manifest
     print(f'{manifest["n_jobs"]:,} messages, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '

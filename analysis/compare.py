@@ -20,7 +20,7 @@ COMPARED = {  # metric -> the statistics worth a row
     'utilisation_max': ('mean',), 'lost': ('mean',), 'dropped': ('mean',), 'unfinished': ('mean',),
 }
 
-SCHEMA = {'metric': pl.String, 'statistic': pl.String, 'of': pl.String, 'unit': pl.String, 'n': pl.Int64,
+SCHEMA = {'metric': pl.String, 'statistic': pl.String, 'of': pl.String, 'unit': pl.String, 'n_pairs': pl.Int64,
           'base': pl.Float64, 'other': pl.Float64, 'difference': pl.Float64, 'ci95_low': pl.Float64,
           'ci95_high': pl.Float64, 'is_settled': pl.Boolean}
 
@@ -31,7 +31,7 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        Columns metric, statistic, of (flow, class or station), unit, n, base, other, difference, ci95_low,
+        Columns metric, statistic, of (flow, class or station), unit, n_pairs, base, other, difference, ci95_low,
         ci95_high (None for one pair), is_settled.
 
     Raises
@@ -56,7 +56,7 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
         interval = t_interval([b - a for a, b in pairs])
         rows.append({
             'metric': metric, 'statistic': statistic, 'of': flow or class_ or station or '', 'unit': unit,
-            'n': len(pairs), 'base': t_interval([a for a, _ in pairs]).mean,
+            'n_pairs': len(pairs), 'base': t_interval([a for a, _ in pairs]).mean,
             'other': t_interval([b for _, b in pairs]).mean, 'difference': interval.mean,
             'ci95_low': interval.low, 'ci95_high': interval.high, 'is_settled': interval.excludes_zero,
         })

@@ -1,4 +1,9 @@
-"""Several seeds of one scenario: one table of all their metrics, and one summary with intervals over the runs."""
+"""Several seeds of one scenario: all their metrics in one table, and the means over the runs with their intervals.
+
+In every summary `n` counts observations: the jobs, devices or rounds that a number is of. Over several runs it counts
+those of all of them, and `n_runs` the runs that have the metric. A mean, median or other percentile over runs is the
+mean of what each run found, and its bounds are the 95 % t interval of that mean: the unit is the run, never the job.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +15,19 @@ import polars as pl
 from analysis.statistics import t_interval
 from sim.records import Run, complete_file, write_table
 
-STATISTICS = ('mean', 'p50', 'p95', 'p99')
+BOUNDS = {  # statistic -> the keys of its interval
+    'mean': ('ci95_low', 'ci95_high'), 'p50': ('p50_ci95_low', 'p50_ci95_high'),
+    'p95': ('p95_ci95_low', 'p95_ci95_high'), 'p99': ('p99_ci95_low', 'p99_ci95_high'),
+}
+NAMES = ('metric', 'flow', 'class', 'station', 'unit')
+SCHEMA = {**dict.fromkeys((*NAMES, 'statistic'), pl.String), 'n': pl.Int64, 'n_runs': pl.Int64,
+          'mean': pl.Float64, 'ci95_low': pl.Float64, 'ci95_high': pl.Float64}
 Key = tuple[str | None, ...]
 
 
 def key_of(row: dict[str, Any]) -> Key:
     """Return what a metric is of: the part of a summary row that runs are matched by."""
-    return (row['metric'], row['flow'], row['class'], row['station'], row['unit'])
+    return tuple(row[name] for name in NAMES)
 
 
 def table(runs: Sequence[Run]) -> pl.DataFrame:
@@ -26,7 +37,10 @@ def table(runs: Sequence[Run]) -> pl.DataFrame:
 
 
 def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return one row a metric: its statistics averaged over the runs, the interval that of the mean."""
+    """Return one row a metric: the keys of one run's summary, `n_runs`, and the bounds of each percentile.
+
+    Bounds are None where fewer than two runs have the metric.
+    """
     values: dict[Key, list[dict[str, Any]]] = {}
     for run in runs:
         for row in run.summary:
@@ -35,20 +49,33 @@ def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    merged = dict(rows[0])
-    for statistic in STATISTICS:
+    merged = {**rows[0], 'n': sum(row['n'] or 0 for row in rows),
+              'n_runs': sum(row['mean'] is not None for row in rows)}
+    for statistic, (low, high) in BOUNDS.items():
         known = [row[statistic] for row in rows if row[statistic] is not None]
-        merged[statistic] = t_interval(known).mean if known else None
-    means = [row['mean'] for row in rows if row['mean'] is not None]
-    merged['n'] = len(means)
-    if means:
-        interval = t_interval(means)
-        merged['ci95_low'], merged['ci95_high'] = interval.low, interval.high
+        interval = t_interval(known) if known else None
+        merged[statistic] = interval and interval.mean
+        merged[low], merged[high] = interval and interval.low, interval and interval.high
     return merged
 
 
+def intervals(runs: Sequence[Run]) -> pl.DataFrame:
+    """Return the summary of several runs with one row a metric and statistic, as plots and papers want it.
+
+    Returns
+    -------
+    DataFrame
+        Columns metric, flow, class, station, unit, statistic (mean, p50, p95, p99: of each run), n, n_runs, mean (over
+        the runs), ci95_low, ci95_high.
+    """
+    rows = [{**{name: row[name] for name in (*NAMES, 'n', 'n_runs')}, 'statistic': statistic, 'mean': row[statistic],
+             'ci95_low': row[low], 'ci95_high': row[high]}
+            for row in summarise(runs) for statistic, (low, high) in BOUNDS.items() if row[statistic] is not None]
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
 def write(runs: Sequence[Run], folder: Path) -> None:
-    """Write replications.parquet and a summary.json with intervals beside the seeds' folders, each whole or not at all.
+    """Write replications.parquet, intervals.parquet and summary.json beside the seeds, each whole or not at all.
 
     Raises
     ------
@@ -57,5 +84,7 @@ def write(runs: Sequence[Run], folder: Path) -> None:
     """
     with complete_file(folder / 'replications.parquet') as path:
         write_table(table(runs), path)
+    with complete_file(folder / 'intervals.parquet') as path:
+        write_table(intervals(runs), path)
     with complete_file(folder / 'summary.json') as path:
         path.write_text(json.dumps(summarise(runs), indent=1, allow_nan=False) + '\n', 'utf-8')

@@ -12,8 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.formats import count, days, digits, energy, n_bytes, seconds, share, spell
-from analysis.replications import summarise
+from analysis.formats import count, digits, seconds, share, spell
+from analysis.replications import BOUNDS, summarise
+from analysis.statistics import t_interval
 from sim.records import Run
 
 Rows = dict[tuple[str, str | None], dict[str, Any]]  # (metric, flow or class) -> summary row
@@ -26,18 +27,20 @@ METRICS = {  # what a comparison calls them
 
 
 def run_tables(runs: Sequence[Run]) -> RenderableType:
-    """Return everything that `iomtwin run` prints: of one run, or averaged over several seeds."""
+    """Return everything that `iomtwin run` prints: of one run, or means over several with their intervals."""
     summary = runs[0].summary if len(runs) == 1 else summarise(runs)
     rows: Rows = {(row['metric'], row['flow'] or row['class']): row for row in summary}
     stations = pl.concat([run.table('stations') for run in runs]).group_by('station', 'kind', maintain_order=True).agg(
-        pl.col('utilisation', 'waiting_mean').mean(), pl.col('waiting_max').max())
+        pl.col('utilisation'), pl.col('waiting_mean').mean(), pl.col('waiting_max').max())
     tables = (flow_table(rows), crypto_table(rows), device_table(rows, runs[0]), station_table(stations))
     parts: list[RenderableType] = [part for table in tables for part in (table, '')]
     rounds = [row for run in runs for row in run.summary if row['metric'] == 'rounds_complete']
     if rounds:
         parts.append(_rounds(rows, rounds))
     if len(runs) > 1:
-        parts.append(Text(f'All numbers are means of {len(runs)} runs, the most in line is the most in any of them.'))
+        parts.append(Text(f'All numbers are means of {len(runs)} runs, percentiles too: the mean of what each run '
+                          'found. ±: the 95 % interval of that mean (pp: percentage points). The most in line is the '
+                          'most in any of them.'))
     return Group(*parts)
 
 
@@ -59,17 +62,30 @@ def _mean(rows: Rows, metric: str, name: str | None) -> float | None:
     return mean
 
 
+def _cell(rows: Rows, metric: str, name: str | None, statistic: str = 'mean') -> str:
+    """Return a number, and in a second line half the width of its interval, if several runs were made."""
+    row = rows.get((metric, name))
+    if row is None:
+        return spell(None, '')
+    low, high = (row.get(bound) for bound in BOUNDS[statistic])
+    return spell(row[statistic], row['unit']) + _half('\n', low, high, row['unit'])
+
+
+def _half(before: str, low: float | None, high: float | None, unit: str) -> str:
+    """Write half the width of an interval, if there is one."""
+    return '' if low is None or high is None else f'{before}± {_difference((high - low) / 2, unit)}'
+
+
 def flow_table(rows: Rows) -> Table:
     """Return one line a flow: how many messages, how long they took, which failed."""
     table = _table('Messages', ('flow', 'launched', 'median', 'p95', 'p99', 'deadline\nmissed', 'not\ndelivered'),
                    'p95: 95 of 100 messages took no longer; deadline missed: late or not delivered, of those that '
                    'have one')
     for flow in _names(rows, 'launched'):
-        latency = rows['latency', flow]
         failed = {name: _mean(rows, name, flow) for name in ('dropped', 'rejected', 'lost', 'unfinished')}
         table.add_row(
-            flow, count(_mean(rows, 'launched', flow)), *(seconds(latency[p]) for p in ('p50', 'p95', 'p99')),
-            share(_mean(rows, 'deadline_miss_ratio', flow)),
+            flow, count(_mean(rows, 'launched', flow)),
+            *(_cell(rows, 'latency', flow, p) for p in ('p50', 'p95', 'p99')), _cell(rows, 'deadline_miss_ratio', flow),
             ', '.join(f'{count(n)} {name}' for name, n in failed.items() if n) or '0')
     return table
 
@@ -79,8 +95,8 @@ def crypto_table(rows: Rows) -> Table:
     table = _table('Cryptography in messages', ('flow', 'of the latency', 'of the bytes', 'message bytes'),
                    'of the latency: computing, without the time that its bytes take')
     for flow in _names(rows, 'launched'):
-        table.add_row(flow, share(_mean(rows, 'crypto_latency_share', flow)),
-                      share(_mean(rows, 'crypto_wire_share', flow)), n_bytes(_mean(rows, 'wire_bytes', flow)))
+        table.add_row(flow, *(_cell(rows, metric, flow)
+                              for metric in ('crypto_latency_share', 'crypto_wire_share', 'wire_bytes')))
     return table
 
 
@@ -91,23 +107,24 @@ def device_table(rows: Rows, run: Run) -> Table:
     table = _table('Devices', headers,
                    'energy over the measured time; crypto: computing it, and sending and receiving its bytes')
     for name in _names(rows, 'energy'):
-        battery, without = _mean(rows, 'battery_days', name), _mean(rows, 'battery_days_without_crypto', name)
+        on_battery = _mean(rows, 'battery_days', name) is not None
         table.add_row(
-            name, count(n_devices[name]), energy(_mean(rows, 'energy', name)),
-            share(_mean(rows, 'crypto_energy_share', name)), 'mains' if battery is None else days(battery),
-            days(without))
+            name, count(n_devices[name]), _cell(rows, 'energy', name), _cell(rows, 'crypto_energy_share', name),
+            _cell(rows, 'battery_days', name) if on_battery else 'mains',
+            _cell(rows, 'battery_days_without_crypto', name))
     return table
 
 
 def station_table(stations: pl.DataFrame) -> Table:
-    """Return one line for each of the three busiest parts."""
-    real = stations.filter(pl.col('kind') != 'queue')
-    busiest = real.sort('utilisation', descending=True, maintain_order=True).head(3)
+    """Return one line for each of the three busiest parts; `utilisation` is a list with one number a run."""
+    real = stations.filter(pl.col('kind') != 'queue').with_columns(busy=pl.col('utilisation').list.mean())
+    busiest = real.sort('busy', descending=True, maintain_order=True).head(3)
     table = _table('Busiest parts', ('part', 'kind', 'busy', 'in line,\nmean', 'in line,\nmost'),
                    'busy: share of the measured time; in line: messages, or segments of them, that wait', n_left=2)
     for row in busiest.iter_rows(named=True):
-        table.add_row(row['station'], row['kind'], share(row['utilisation']), digits(row['waiting_mean']),
-                      count(row['waiting_max']))
+        busy = t_interval(row['utilisation'])
+        table.add_row(row['station'], row['kind'], share(busy.mean) + _half('\n', busy.low, busy.high, '1'),
+                      digits(row['waiting_mean']), count(row['waiting_max']))
     return table
 
 
@@ -119,9 +136,8 @@ def _rounds(rows: Rows, rounds: Sequence[dict[str, Any]]) -> Text:
         text.append(f', {digits(short["mean"])} of them without its quorum')
     for metric, words in (('round_time', 'a round took'),
                           ('distribution_time', 'the model was at its last client after')):
-        mean = _mean(rows, metric, None)
-        if mean is not None:
-            text.append(f'; {words} {seconds(mean)} on average')
+        if _mean(rows, metric, None) is not None:
+            text.append(f'; {words} {_cell(rows, metric, None)} on average'.replace('\n', ' '))
     return text.append('.')
 
 
@@ -129,7 +145,7 @@ def comparison_table(differences: pl.DataFrame, base: str, other: str) -> Table:
     """Return the paired differences that are not zero in every pair, the settled ones marked."""
     different = differences.filter((pl.col('difference') != 0) | (pl.col('ci95_low') != pl.col('ci95_high')))
     n_equal = differences.height - different.height
-    n = int(differences['n'].max() or 0)  # type: ignore[arg-type]  # a count
+    n = int(differences['n_pairs'].max() or 0)  # type: ignore[arg-type]  # a count
     caption = 'the two have no metric in common' if n == 0 else (
         'one pair of runs: no interval; use --replications') if n == 1 else (
         f'{n} pairs of runs with common random numbers; ±: the 95 % interval of the difference; *: it excludes zero; '

@@ -171,13 +171,15 @@ def test_run_takes_seed_and_trace_and_engine(iomt: CommandLine, tmp_path: Path) 
 
 
 def test_run_with_replications_writes_one_folder_a_seed_and_their_tables(iomt: CommandLine, tmp_path: Path) -> None:
-    """Two seeds one after the other: folders, replications.parquet, a summary with intervals, and where they are."""
+    """Two seeds one after the other: folders, tables over both, a summary with intervals, and where it is."""
     done = iomt('run', QUIET, '--seed', '8', '--replications', '2', '--jobs', '1', '--out', tmp_path)
     assert (done.code, done.errors) == (0, '')
     folder, = tmp_path.iterdir()
-    assert {path.name for path in folder.iterdir()} == {'replications.parquet', 'seed-8', 'seed-9', 'summary.json'}
+    assert {path.name for path in folder.iterdir()} == {'intervals.parquet', 'replications.parquet', 'seed-8', 'seed-9',
+                                                        'summary.json'}
     assert set(pl.read_parquet(folder / 'replications.parquet')['seed']) == {8, 9}
-    assert done.out.splitlines()[-1] == f'2 runs; every mean with its 95 % interval: {folder / "summary.json"}'
+    assert done.out.splitlines()[-1] == (
+        f'2 runs; every mean and percentile with its 95 % interval: {folder / "summary.json"}')
     assert 'All numbers are means of 2 runs' in done.out
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.compare import compare
-from analysis.replications import key_of, summarise, table, write
+from analysis.replications import BOUNDS, intervals, key_of, summarise, table, write
 from analysis.statistics import t_interval
 from sim.errors import InputError
 from sim.records import Run, find_runs, read_run
@@ -111,28 +111,47 @@ def test_the_number_of_processes_changes_nothing(replications: list[Run], tmp_pa
     for runs, folder in ((replications, tmp_path / 'apart'), (in_order, tmp_path / 'in-order')):
         folder.mkdir()
         write(runs, folder)
-    for name in ('replications.parquet', 'summary.json'):
+    for name in ('replications.parquet', 'intervals.parquet', 'summary.json'):
         assert (tmp_path / 'apart' / name).read_bytes() == (tmp_path / 'in-order' / name).read_bytes()
 
 
-def test_the_summary_of_replications_has_the_mean_over_runs_and_its_interval(replications: list[Run]) -> None:
-    """Every metric of three runs: statistics are averages, the interval of the mean is SciPy's, n counts runs."""
+def test_the_summary_of_replications_has_means_over_runs_and_their_intervals(replications: list[Run]) -> None:
+    """Every metric of three runs: mean and percentiles are averages, each with SciPy's interval; n counts observations.
+
+    A row has the keys of one run's, `n_runs` and the bounds; numbers that do not vary have an interval without width.
+    """
     by_key = [{key_of(r): r for r in run.summary} for run in replications]
     merged = summarise(replications)
     assert {key_of(r) for r in merged} == set().union(*by_key)
-    n_with_interval = 0
+    n_with_interval = dict.fromkeys(BOUNDS, 0)
     for found in merged:
         rows = [of_run[key_of(found)] for of_run in by_key if key_of(found) in of_run]
-        for statistic in ('mean', 'p50', 'p95', 'p99'):
+        assert found.keys() == {*rows[0], 'n_runs', *(key for bounds in BOUNDS.values() for key in bounds)}
+        assert found['n'] == sum(r['n'] for r in rows)
+        assert found['n_runs'] == sum(r['mean'] is not None for r in rows)
+        for statistic, (low, high) in BOUNDS.items():
             values = [r[statistic] for r in rows if r[statistic] is not None]
             assert found[statistic] == (pytest.approx(np.mean(values), rel=1e-12) if values else None)
-        means = [r['mean'] for r in rows if r['mean'] is not None]
-        assert found['n'] == len(means)
-        if len(means) > 1 and np.ptp(means) > 1e-9 * abs(np.mean(means)):
-            expected = stats.t.interval(0.95, len(means) - 1, np.mean(means), stats.sem(means))
-            assert [found['ci95_low'], found['ci95_high']] == pytest.approx(expected, rel=1e-9)
-            n_with_interval += 1
-    assert n_with_interval > 20
+            assert (found[low] is None) == (found[high] is None) == (len(values) < 2)
+            if len(values) > 1 and np.ptp(values) > 1e-9 * abs(np.mean(values)):
+                expected = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+                assert [found[low], found[high]] == pytest.approx(expected, rel=1e-9)
+                n_with_interval[statistic] += 1
+    assert n_with_interval['mean'] > 20
+    assert min(n_with_interval.values()) > 0
+
+
+def test_the_table_of_intervals_says_what_the_summary_says(replications: list[Run]) -> None:
+    """One row a metric and statistic that is known, with the numbers of the summary; n counts jobs, n_runs runs."""
+    found = intervals(replications)
+    expected = [(*key_of(row), statistic, row['n'], row['n_runs'], row[statistic], row[low], row[high])
+                for row in summarise(replications) for statistic, (low, high) in BOUNDS.items()
+                if row[statistic] is not None]
+    assert found.rows() == expected
+    p99, = found.filter(metric='latency', flow='vitals', statistic='p99').to_dicts()
+    assert p99['ci95_low'] < p99['mean'] < p99['ci95_high']
+    assert p99['n_runs'] == 3
+    assert p99['n'] == sum(run.table('jobs').filter(flow='vitals', is_counted=True).height for run in replications)
 
 
 def test_the_table_of_replications_has_every_metric_of_every_run(replications: list[Run]) -> None:
@@ -149,9 +168,9 @@ def test_the_table_of_replications_has_every_metric_of_every_run(replications: l
 def test_a_metric_that_a_run_lacks_is_averaged_over_the_others(tmp_path: Path) -> None:
     """Means 1, None and 3: the mean is 2, of two runs."""
     merged, = summarise(energies(tmp_path, {1: 1.0, 2: None, 3: 3.0}))
-    assert (merged['n'], merged['mean']) == (2, 2.0)
+    assert (merged['n_runs'], merged['mean']) == (2, 2.0)
     nothing, = summarise(energies(tmp_path / 'nothing', {1: None, 2: None}))
-    assert (nothing['n'], nothing['mean'], nothing['ci95_low']) == (0, None, None)
+    assert (nothing['n_runs'], nothing['mean'], nothing['ci95_low']) == (0, None, None)
 
 
 # -- comparison ---------------------------------------------------------------------------------------------------
@@ -163,7 +182,7 @@ def test_a_paired_difference_is_that_of_scipy(tmp_path: Path) -> None:
     found = only(compare(energies(tmp_path / 'a', dict(enumerate(base))),
                          energies(tmp_path / 'b', dict(enumerate(other)))))
     interval = stats.ttest_rel(other, base).confidence_interval(0.95)
-    assert (found['metric'], found['statistic'], found['of'], found['unit'], found['n']) == (
+    assert (found['metric'], found['statistic'], found['of'], found['unit'], found['n_pairs']) == (
         'energy', 'mean', 'pump', 'J', 5)
     assert found['base'] == pytest.approx(np.mean(base), rel=1e-12)
     assert found['other'] == pytest.approx(np.mean(other), rel=1e-12)
@@ -176,7 +195,7 @@ def test_only_seeds_on_both_sides_are_compared_whatever_their_order(tmp_path: Pa
     """Seeds 3, 1, 2 against 2, 9, 3: the pairs of 2 and 3."""
     found = only(compare(energies(tmp_path / 'a', {3: 30.0, 1: 1e6, 2: 20.0}),
                          energies(tmp_path / 'b', {2: 21.0, 9: 1e9, 3: 33.0})))
-    assert (found['n'], found['base'], found['other'], found['difference']) == (2, 25.0, 27.0, 2.0)
+    assert (found['n_pairs'], found['base'], found['other'], found['difference']) == (2, 25.0, 27.0, 2.0)
 
 
 def test_no_common_seed_is_an_error_that_names_the_seeds(tmp_path: Path) -> None:
@@ -189,21 +208,21 @@ def test_a_metric_that_the_first_seed_lacks_is_compared_in_the_others(tmp_path: 
     """No number for seed 1: the pairs of seeds 2 and 3 count."""
     found = only(compare(energies(tmp_path / 'a', {1: None, 2: 2.0, 3: 3.0}),
                          energies(tmp_path / 'b', {1: 1.0, 2: 4.0, 3: 5.0})))
-    assert (found['n'], found['difference'], found['ci95_low']) == (2, 2.0, 2.0)
+    assert (found['n_pairs'], found['difference'], found['ci95_low']) == (2, 2.0, 2.0)
 
 
 def test_metrics_of_one_side_only_are_left_out(tmp_path: Path) -> None:
     """Pumps here and patches there: nothing to compare, and a table without rows."""
     found = compare(energies(tmp_path / 'a', {1: 1.0}), energies(tmp_path / 'b', {1: 1.0}, 'patch'))
     assert found.height == 0
-    assert {'metric', 'difference', 'n', 'ci95_low', 'ci95_high'} <= set(found.columns)
+    assert {'metric', 'difference', 'n_pairs', 'ci95_low', 'ci95_high'} <= set(found.columns)
 
 
 def test_a_scenario_does_not_differ_from_itself(replications: list[Run]) -> None:
     """Every difference of three runs with themselves is exactly zero, and none is settled."""
     found = compare(replications, find_runs(replications[0].folder.parent))
     assert found.height > 30
-    assert found['n'].max() == 3
+    assert found['n_pairs'].max() == 3
     assert (found['difference'] == 0.0).all()
     assert not found['is_settled'].any()
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
+from scipy import stats
 
 from analysis.compare import compare
-from analysis.formats import count, days, digits, energy, n_bytes, seconds, share
+from analysis.formats import count, days, digits, energy, n_bytes, seconds, share, spell
+from analysis.replications import summarise
 from analysis.tables import comparison_table, run_tables
 from sim.records import Run
 from tests.results.runs import QUIET, make
@@ -147,6 +149,47 @@ def test_several_runs_are_averaged_and_devices_are_not_runs(tmp_path: Path) -> N
     assert re.search(r'^pump +1 ', text, re.MULTILINE)
     assert '4 of 4 rounds begun were completed' in text
     assert 'means of 2 runs' in text
+
+
+def test_every_important_figure_of_several_runs_has_its_interval(tmp_path: Path) -> None:
+    """Four seeds of a ward: half the width of SciPy's interval stands beneath each number, in the number's unit.
+
+    Of a flow: median, p95, p99, deadlines missed, and what cryptography takes of its latency and bytes. Of a class:
+    energy, crypto share and battery. Of learning: round and distribution time. Of a part: how busy it is.
+    """
+    runs = [make(tmp_path, overrides=(*SHORTER[:2], 'learning.start=2 s', 'learning.rounds=1'), seed=seed, trace='none')
+            for seed in (1, 2, 3, 4)]
+    text = shown(run_tables(runs))
+    assert max(map(len, text.splitlines())) <= 80
+    assert '…' not in text
+
+    def half(metric: str, of: str | None, statistic: str = 'mean') -> str:
+        rows = [row for run in runs for row in run.summary
+                if row['metric'] == metric and of in (row['flow'] or row['class'] or row['station'], None)]
+        values = [row[statistic] for row in rows]
+        width, unit = stats.t.ppf(0.975, 3) * stats.sem(values), rows[0]['unit']
+        return f'± {digits(100 * width) + " pp" if unit == "1" else spell(width, unit)}'
+
+    lines = text.splitlines()
+    beneath = [re.findall(r'± .*?(?=  |$)', line) for line in (
+        next(lines[i + 1] for i in range(lines.index(title), len(lines)) if lines[i].startswith(name))
+        for title, name in ((_title(lines, 'Messages'), 'vitals'), (_title(lines, 'Cryptography'), 'vitals'),
+                            (_title(lines, 'Devices'), 'ecg-patch'), (_title(lines, 'Busiest'), 'broker')))]
+    miss = next(row for row in summarise(runs) if (row['metric'], row['flow']) == ('deadline_miss_ratio', 'vitals'))
+    assert beneath[0][:3] == [half('latency', 'vitals', p) for p in ('p50', 'p95', 'p99')]
+    assert beneath[0][3] == f'± {digits(50 * (miss["ci95_high"] - miss["ci95_low"]))} pp'
+    assert beneath[1] == [half(metric, 'vitals') for metric in
+                          ('crypto_latency_share', 'crypto_wire_share', 'wire_bytes')]
+    assert beneath[2] == [half(metric, 'ecg-patch') for metric in
+                          ('energy', 'crypto_energy_share', 'battery_days', 'battery_days_without_crypto')]
+    assert beneath[3] == [half('utilisation', 'broker')]
+    learning = ' '.join(text.split('Federated learning')[1].split())
+    for metric in ('round_time', 'distribution_time'):
+        assert f'{half(metric, None)} on average' in learning
+
+
+def _title(lines: list[str], begins: str) -> str:
+    return next(line for line in lines if line.startswith(begins))
 
 
 def test_messages_that_failed_are_told_by_how(quiet: Run, tmp_path: Path) -> None:
