@@ -38,6 +38,13 @@ def _registry() -> 'pint.UnitRegistry[Decimal]':
     return pint.UnitRegistry(non_int_type=Decimal, cache_folder=None)  # 20 us is 2e-05 s, not 1.9999999999999998e-05
 
 
+@lru_cache(maxsize=256)
+def _factor(unit_text: str, unit: str) -> Decimal:
+    """Return how many of one unit another one is: asked for once, as pint takes longer than all the rest."""
+    factor: Decimal = _registry().parse_expression(f'1 {unit_text}').to(unit).magnitude
+    return factor
+
+
 @lru_cache(maxsize=4096)
 def quantity(text: str, dimension: str) -> float:
     """Read one quantity and return it in the code's unit for its dimension.
@@ -68,8 +75,7 @@ def quantity(text: str, dimension: str) -> float:
     try:
         if not UNIT.fullmatch(unit_text):
             raise ValueError(unit_text)
-        given = _registry().parse_expression(f'1 {unit_text}')
-        value = float(number * given.to(unit).magnitude)
+        value = float(number * _factor(unit_text, unit))
     except pint.DimensionalityError:
         raise UnitError(f"'{text}' is not {a(dimension)}; write it like '{example}'") from None
     except ArithmeticError:
