@@ -75,8 +75,8 @@ def check(
 
     from sim.loading import load
     from sim.lowering import lower
+    from sim.resolving import resolved_yaml
     from sim.scenario import Scenario
-    from sim.writing import resolved_yaml
 
     if schema:
         print(json.dumps(Scenario.model_json_schema(), indent=2))
@@ -85,7 +85,7 @@ def check(
         raise typer.BadParameter('give a SCENARIO, or --schema')
     loaded, origin = load(scenario, overrides or [])
     model = lower(loaded, origin)
-    print(resolved_yaml(loaded), end='')
+    print(resolved_yaml(loaded, origin.arrivals), end='')
     n_devices = int((model.entities.attachment >= 0).sum())
     print(f'# {n_devices:,} devices of {len(loaded.devices)} classes, {model.stations.n:,} stations, '
           f'{model.routes.stream.size:,} route templates')

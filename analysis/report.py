@@ -100,7 +100,7 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
     crypto, learning = scenario['crypto'], scenario['learning']
     wards = ', '.join(f'{ward["count"]} {kind} ({ward["beds"]} beds each)'
                       for kind, ward in scenario['wards'].items())
-    nodes = ', '.join(f'{name} ({node["profile"]})' for name, node in scenario['edge']['nodes'].items())
+    nodes = ', '.join(f'{name} ({Path(node["profile"]).stem})' for name, node in scenario['edge']['nodes'].items())
     workers = 'one worker' if crypto['placement'] == 'sequential' else f'{crypto["replicas"]} replicas'
     signed = 'signed' if crypto['sign_updates'] else 'not signed'
     warm_up, drain = _time(scenario['warm_up']), _time(scenario['drain'])

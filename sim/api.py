@@ -71,5 +71,5 @@ def run(loaded: LoadedScenario, *, seed: int | None = None, trace: Trace = 'jobs
     InputError
         If the scenario's parts do not fit together, or a profile lacks a number.
     """
-    scenario = loaded.scenario if seed is None else running.with_seed(loaded.scenario, seed)
+    scenario = running.with_seed(loaded.scenario, loaded.scenario.seed if seed is None else seed)
     return Results(running.execute(scenario, loaded.origin, trace=trace, **options))

@@ -6,15 +6,20 @@ cluster's switch with the edge nodes and the server. Devices are spread evenly: 
 over a ward's access points of their kind. Left out: roaming, VLANs, routing protocols.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.loading import Origin
 from sim.scenario import DeviceClass, Scenario, Wire
+
+if TYPE_CHECKING:
+    from sim.loading import Origin
 
 CORE, CLUSTER, SERVER = 'core', 'cluster', 'server'
 PRIMARY, BACKUP = 'primary', 'backup'
@@ -34,7 +39,7 @@ class AccessPoint:
 class Hospital:
     """What a scenario builds."""
 
-    graph: 'nx.MultiGraph[str]'  # infrastructure; edges carry `wire` and `label`, parallel uplinks differ in their key
+    graph: nx.MultiGraph[str]  # infrastructure; edges carry `wire` and `label`, parallel uplinks differ in their key
     access_points: tuple[AccessPoint, ...]
     attachments: dict[str, NDArray[np.int64]]  # class -> (n_devices,) rows of access_points
     n_floors: int
@@ -130,7 +135,7 @@ def _attach(scenario: Scenario, origin: Origin, name: str, device: DeviceClass,
     ])
 
 
-def _graph(scenario: Scenario, access_points: list[AccessPoint], n_floors: int) -> 'nx.MultiGraph[str]':
+def _graph(scenario: Scenario, access_points: list[AccessPoint], n_floors: int) -> nx.MultiGraph[str]:
     graph: nx.MultiGraph[str] = nx.MultiGraph()
     wiring = scenario.wiring
     for point in access_points:

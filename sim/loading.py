@@ -22,12 +22,13 @@ from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from sim.errors import InputError
+from sim.resolving import resolve
 from sim.scenario import Scenario
 
 SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
 SCENARIO_BYTES_MAX = 1 << 20  # a hospital of a thousand classes is smaller
-ARRIVALS_BYTES_MAX = 1 << 20
-ARRIVALS_MAX = 10_000  # rows in all; a resolved scenario holds them, 50 bytes each, and must be readable again
+ARRIVALS_BYTES_MAX = 1 << 25  # of one file; a run folder keeps them as files too
+ARRIVALS_MAX = 1_000_000  # rows in all, 200 bytes each while they are lowered; a large hospital's alarms of months
 # What ruamel lets out for odd tags, merge keys and question marks, beside its own errors.
 RUAMEL_RAISES = (YAMLError, ValueError, RecursionError, KeyError, IndexError, AttributeError, TypeError)
 DEPTH_MAX = 12  # the schema is six deep
@@ -53,6 +54,7 @@ class Origin:
         self.file = file
         self._tree = tree
         self._overridden = set(overridden)
+        self.arrivals: dict[tuple[str, str], str] = {}  # class and stream -> the CSV file that it was read from
 
     def error(self, location: Location, message: str) -> InputError:
         """Return an error that names the file, the line and the key."""
@@ -105,7 +107,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     Returns
     -------
     Scenario, Origin
-        The scenario with every default filled in, and what its later errors point with.
+        The scenario with every default filled in, see `resolving.resolve`, and what its later errors point with.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     origin = Origin(file, tree, [_override(data, text) for text in overrides])
     _read_arrivals(data, path.parent, origin)
     try:
-        return Scenario.model_validate(data), origin
+        return resolve(Scenario.model_validate(data), path.parent), origin
     except ValidationError as error:
         first = error.errors()[0]
         location = _in_tree(first['loc'], data)
@@ -249,6 +251,7 @@ def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
                 name = stream['arrivals']
                 text = _read(folder / name, f"{origin.where(location)}: '{name}'", ARRIVALS_BYTES_MAX)
                 stream['arrivals'] = _rows(text, partial(origin.error, location))
+                origin.arrivals[class_name, stream_name] = os.path.abspath(folder / name)  # noqa: PTH100 - see resolve
                 n_rows += len(stream['arrivals'])
                 if n_rows > ARRIVALS_MAX:
                     raise origin.error(location, f'makes {n_rows:,} arrivals; at most {ARRIVALS_MAX:,} fit')

@@ -81,6 +81,7 @@ class Profile:
     power: Mapping[str, Figure]
     costs: Mapping[tuple[str, str], Cost]
     sha256: str
+    contents: bytes  # of its file
 
     def cost(self, stage: str, variant: str) -> Cost:
         """Return the cost of a stage in one variant, or in any if the stage has no variants.
@@ -131,7 +132,7 @@ def _parse(shown: str, data: bytes, stem: str) -> Profile:
         power={part: _figure(figure, quantity(figure.value, 'power'), 'W') for part, figure in entry.power},
         costs={(stage, variant): _cost(cost, clock_hz)
                for stage, variants in entry.costs.by_stage() for variant, cost in variants.items()},
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(data).hexdigest(), contents=data,
     )
 
 

@@ -53,7 +53,7 @@ def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], ob
             progress(min(now_s / end_s, 1.0), n_jobs)
 
     lowered = prepare(scenario, plan.origin)  # bad input is told before a folder is made
-    target = scenario_folder(out, scenario) / f'seed-{plan.seed}'
+    target = scenario_folder(out, scenario, lowered.profiles) / f'seed-{plan.seed}'
     with complete_folder(target) as folder:
         write_run(folder, execute_lowered(lowered, engine=plan.engine, trace=trace, progress=report))
         if finish is not None:

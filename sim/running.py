@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,9 @@ from sim.engines import compiled, reference
 from sim.loading import Origin
 from sim.lowering import lower
 from sim.model import Model
+from sim.profiles import Profile
 from sim.recording import Recording, RoundRow, Trace
+from sim.resolving import profiles_of
 from sim.scenario import Scenario
 
 EngineName = Literal['auto', 'simpy', 'compiled']
@@ -22,9 +24,10 @@ Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
 
 @dataclass(frozen=True)
 class Lowered:
-    """A scenario and its Model."""
+    """A scenario and its Model, with the profiles as they were read."""
 
     scenario: Scenario
+    profiles: Mapping[str, Profile]
     model: Model
     wall_s: float
 
@@ -34,6 +37,7 @@ class Execution:
     """A recording, and what it took."""
 
     scenario: Scenario
+    profiles: Mapping[str, Profile]
     recording: Recording
     engine: str
     lowering_wall_s: float
@@ -64,7 +68,7 @@ def prepare(scenario: Scenario, origin: Origin) -> Lowered:
     """
     begin = time.perf_counter()
     model = lower(scenario, origin)
-    return Lowered(scenario, model, time.perf_counter() - begin)
+    return Lowered(scenario, profiles_of(scenario), model, time.perf_counter() - begin)
 
 
 def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Trace = 'jobs',
@@ -73,7 +77,8 @@ def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Tra
     chosen: EngineName = 'compiled' if engine == 'auto' else engine
     begin = time.perf_counter()
     recording = run_model(lowered.model, engine=chosen, trace=trace, progress=progress)
-    return Execution(lowered.scenario, recording, chosen, lowered.wall_s, time.perf_counter() - begin)
+    return Execution(lowered.scenario, lowered.profiles, recording, chosen, lowered.wall_s,
+                     time.perf_counter() - begin)
 
 
 def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'jobs',
@@ -90,7 +95,5 @@ def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'job
 
 
 def with_seed(scenario: Scenario, seed: int) -> Scenario:
-    """Return the scenario of another replication."""
-    return scenario.model_copy(update={'seed': seed})
-
-
+    """Return the scenario of one replication."""
+    return scenario.model_copy(update={'seed': seed, 'replications': 1})

@@ -170,7 +170,7 @@ class Stream(Part):
     period: Time | None = Field(None, description='with a phase drawn for each device')
     rate: Frequency | None = Field(None, description='of a Poisson process, for each device')
     arrivals: Arrivals | None = Field(
-        None, description='a CSV file with the columns device,time_s; or the rows themselves')
+        None, description="a CSV file with the columns device,time_s, from the scenario's folder; or the rows")
     by_hour: ByHour = Field((1.0,) * 24, description='multipliers of the rate, from midnight on')
     priority: Priority = Field(1, description='0 is the most urgent')
     deadline: Time | None = None
@@ -190,7 +190,7 @@ class Stream(Part):
 class DeviceClass(Part):
     """A class of devices."""
 
-    profile: str
+    profile: str = Field(description="a shipped profile's name, or a .yaml file's path from the scenario's folder")
     count: int | None = Field(None, ge=1, le=10_000_000, description='in all, spread evenly over the wards')
     per_bed: float | None = Field(None, gt=0.0, le=100.0)
     wards: tuple[Name, ...] = Field((), description='kinds of wards; none named: all that have the link', strict=False)

@@ -99,6 +99,11 @@ def seeds(out: Path) -> list[Path]:
     return sorted(out.glob('*/seed-*'))
 
 
+def files(folder: Path) -> set[str]:
+    """Return the names of all files in a run folder, with the folders in it."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()}
+
+
 def hidden(out: Path) -> list[Path]:
     """Return what lies in the scenarios' folders under a hidden name."""
     return sorted(out.glob('*/.*'))

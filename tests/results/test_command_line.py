@@ -12,8 +12,9 @@ import pytest
 
 import iomtwin
 from sim.loading import load
-from sim.profiles import shipped_profiles
+from sim.profiles import load_profile, shipped_profiles
 from sim.records import Run, find_runs
+from sim.resolving import scenario_hash
 from tests.results.runs import QUIET, ROOT, descendants, make, seeds, settings
 
 BRIEF = settings(('duration=8 s', 'warm_up=1 s', 'learning.start=2 s', 'learning.pause=1 s', 'learning.rounds=1'))
@@ -111,8 +112,27 @@ def test_check_prints_yaml_that_loads_as_the_same_scenario(iomt: CommandLine, tm
     (tmp_path / 'again.yaml').write_text(done.out, 'utf-8')
     again, _ = load(tmp_path / 'again.yaml')
     assert again == load('ward', ['crypto.prefetch=7'])[0]
+    assert scenario_hash(again) == scenario_hash(load('ward', ['crypto.prefetch=7'])[0])
+    assert not re.findall(r'^ *- ', done.out, re.MULTILINE)
     assert re.search(r'\n# 120 devices of 3 classes, \d+ stations, \d+ route templates\n$', done.out)
     assert iomt('check', tmp_path / 'again.yaml').out == done.out
+
+
+def test_check_names_the_files_that_a_scenario_reads(
+        iomt: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile and arrivals beside a scenario in another folder: what is printed loads anywhere, to the same hash."""
+    (tmp_path / 'own').mkdir()
+    text = load_profile('esp32-pump').contents.decode().replace('name: esp32-pump', 'name: mine')
+    (tmp_path / 'own' / 'mine.yaml').write_text(text, 'utf-8')
+    (tmp_path / 'own' / 'alarms.csv').write_text('device,time_s\n' + '0,2.5\n' * 2, 'utf-8')
+    (tmp_path / 'own' / 'quiet.yaml').write_text(QUIET.read_text('utf-8'), 'utf-8')
+    overrides = ['devices.pump.profile=mine.yaml', 'devices.pump.streams.alarm.arrivals=alarms.csv']
+    monkeypatch.chdir(tmp_path)
+    done = iomt('check', 'own/quiet.yaml', *settings(overrides))
+    assert (done.code, done.errors) == (0, '')
+    assert f'arrivals: {tmp_path}/own/alarms.csv' in done.out
+    (tmp_path / 'again.yaml').write_text(done.out, 'utf-8')
+    assert scenario_hash(load('again.yaml')[0]) == scenario_hash(load('own/quiet.yaml', overrides)[0])
 
 
 def test_check_prints_a_schema_that_describes_scenarios(iomt: CommandLine) -> None:

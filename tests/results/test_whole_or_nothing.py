@@ -72,10 +72,10 @@ def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 def test_a_run_that_fails_leaves_the_earlier_run_of_its_seed_as_it_was(tmp_path: Path) -> None:
     """Two runs into one folder, the second fails: every file of the first has its bytes."""
     folder = make(tmp_path, QUIET, ()).folder
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
     with pytest.raises(ValueError, match='partial'):
         simulate(plan(QUIET, ()), tmp_path, trace='stages', finish=refuse)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()} == before
     assert hidden(tmp_path) == []
 
 

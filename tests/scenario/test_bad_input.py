@@ -256,7 +256,6 @@ CSV = {
     'device beyond the count': ('device,time_s\n4,1\n', 'device 4', 'there are 4'),
     'line break in a field': ('device,time_s\n"0\n1",1\n', "'0\\n1,1'"),
     'field of a megabyte': (f'device,time_s\n{"9" * 200_000},1\n', 'not CSV', 'field'),
-    'more rows than fit': ('device,time_s\n' + '0,1\n' * 10_001, '10,001 arrivals', 'at most'),
 }
 
 COMMANDS = {
@@ -384,6 +383,17 @@ def test_mistake_in_arrivals_is_told_with_its_stream(row: tuple[str, ...], refus
     message = refuse(str(path))
     assert message.startswith(f'{path}:{line} {TAG}.arrivals: ')
     says(message, *row[1:])
+
+
+@pytest.mark.parametrize(('limit', 'value', 'words'), [
+    ('ARRIVALS_MAX', 99, ('100 arrivals', 'at most 99')), ('ARRIVALS_BYTES_MAX', 1, ('is larger than',))])
+def test_more_arrivals_than_fit_are_refused(limit: str, value: int, words: tuple[str, ...], refuse: Refuse,
+                                            tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred rows where 99 may be, or where a byte may be: told with the line, before they are validated."""
+    monkeypatch.setattr(f'sim.loading.{limit}', value)
+    (tmp_path / 'arrivals.csv').write_text('device,time_s\n' + '0,1\n' * 100)
+    (tmp_path / 'clinic.yaml').write_text(timed_by('arrivals.csv'))
+    says(refuse(str(tmp_path / 'clinic.yaml')), f' {TAG}.arrivals: ', *words)
 
 
 @pytest.mark.parametrize(('name', 'word'), [

@@ -17,12 +17,13 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 import iomtwin
-from sim.loading import ARRIVALS_MAX, SCENARIO_BYTES_MAX, SHIPPED, load, shipped_scenarios, spell_key
+from sim.loading import SHIPPED, load, shipped_scenarios, spell_key
 from sim.lowering import lower
+from sim.profiles import load_profile
+from sim.resolving import profiles_of, resolved_yaml, scenario_hash
 from sim.running import run_model
 from sim.scenario import SIZE_MAX, Scenario
 from sim.units import DIMENSIONS, quantity, spell
-from sim.writing import resolved_yaml, scenario_hash
 from tests.scenario.clinic import CLINIC, TEXT, edited, scenario_of
 from tests.scenario.json_schema import problems
 from tests.tables import by_address
@@ -216,8 +217,8 @@ def test_shipped_scenario_is_found_by_name_and_by_path_from_anywhere(
     assert origin.where(('name',)).startswith(f'scenarios/{name}.yaml:')
 
 
-def test_listed_arrivals_happen_when_the_file_says_and_outlive_it(tmp_path: Path) -> None:
-    """Rows of a CSV file are launches at exactly these times, and stay in the resolved form when the file is gone."""
+def test_listed_arrivals_happen_when_the_file_says(tmp_path: Path) -> None:
+    """Rows of a CSV file are launches at exactly these times, and may stand in the scenario itself."""
     rows = {(3, 0): 12.25, (0, 0): 1.1, (0, 1): 5.0, (2, 0): 5.0}
     (tmp_path / 'alarms.csv').write_text(
         'device,time_s\n' + ''.join(f'{device},{time_s}\n' for (device, _), time_s in rows.items()))
@@ -233,16 +234,29 @@ def test_listed_arrivals_happen_when_the_file_says_and_outlive_it(tmp_path: Path
     assert load(path)[0] == scenario
 
 
-def test_most_arrivals_that_a_scenario_may_hold_can_be_read_again() -> None:
-    """The longest row there can be, as often as rows are allowed beside a shipped hospital, stays within the cap."""
-    row = len(resolved_yaml(scenario_of(*listed([(3, 19.123456789012345)] * 2))).encode()) - len(
-        resolved_yaml(scenario_of(*listed([(3, 19.123456789012345)]))).encode())
-    longest = row + len(str(10_000_000))
-    hospital = len(resolved_yaml(load('teaching-hospital')[0]).encode())
-    assert hospital + longest * ARRIVALS_MAX < SCENARIO_BYTES_MAX
+def test_paths_begin_at_the_folder_of_the_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile beside the scenario, read from another folder; one of a shipped name is the shipped one."""
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'b').mkdir()
+    contents = load_profile('raspberry-pi-4').contents.decode()
+    for name in ('raspberry-pi-4', 'my-pi'):
+        (tmp_path / 'a' / f'{name}.yaml').write_text(
+            contents.replace('name: raspberry-pi-4', f'name: {name}') + '# mine\n')
+    (tmp_path / 'a' / 'clinic.yaml').write_text(TEXT)
+    monkeypatch.chdir(tmp_path / 'b')
+    scenario, origin = load('../a/clinic.yaml', ['edge.server.profile=my-pi.yaml'])
+    used = profiles_of(scenario)
+    assert used[scenario.edge.server.profile].name == 'my-pi'
+    assert used['raspberry-pi-4'].sha256 == load_profile('raspberry-pi-4').sha256
+    monkeypatch.chdir(tmp_path)
+    assert lower(scenario, origin).stations.n
+    assert load('a/clinic.yaml', ['edge.server.profile=my-pi.yaml'])[0] == scenario
 
 
-def listed(rows: list[tuple[int, float]]) -> tuple[str, str]:
-    """Return overrides that list the arrivals of tags."""
-    text = ', '.join(f'[{device}, {time_s!r} s]' for device, time_s in rows)
-    return 'devices.tag.streams.vitals.period=null', f'devices.tag.streams.vitals.arrivals=[{text}]'
+def test_lists_stand_on_one_line_each() -> None:
+    """A stream's hours are one line of the resolved form, as are its clients; a long description is not folded."""
+    lines = resolved_yaml(scenario_of(f'description={"very long " * 50}')).splitlines()
+    hours = [line for line in lines if 'by_hour' in line]
+    assert all(line.endswith(', 1.0]') for line in hours)
+    assert not [line for line in lines if line.lstrip().startswith('- ')]
+    assert max(map(len, lines)) > 500

@@ -1,0 +1,133 @@
+"""A scenario that leaves nothing unsaid, and its form on disk.
+
+A file may leave to its hospital which wards a class stands in, and to its folder where profiles and arrivals lie.
+`resolve` says both. On disk the scenario lies with everything that it reads, so that it runs again from there alone::
+
+    scenario.yaml   profiles/<name>.yaml   arrivals/<class>.<stream>.csv
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import SequenceNode
+from ruamel.yaml.representer import SafeRepresenter
+
+from sim.hospital import ward_kinds
+from sim.profiles import Profile, load_profile, shipped_profiles
+from sim.scenario import Scenario
+
+NOT_HASHED = {'seed', 'replications', 'description'}  # the same experiment, run again
+LINE_MAX = 1 << 20  # characters: nothing is folded
+Files = Mapping[tuple[str, str], str]  # class and stream -> the CSV file of its arrivals
+
+
+def resolve(scenario: Scenario, folder: Path) -> Scenario:
+    """Return a scenario with the wards of every class named, and profiles by absolute paths unless they are shipped.
+
+    Parameters
+    ----------
+    folder
+        Where relative paths begin: the folder of the scenario's file.
+    """
+    shipped = shipped_profiles()
+    scenario = _with_profiles(scenario, {
+        name: os.path.abspath(folder / name)  # noqa: PTH100 - a link stays the path that its owner wrote
+        for name in _profile_names(scenario) if name not in shipped and ('/' in name or name.endswith('.yaml'))})
+    devices = {name: device.model_copy(update={'wards': ward_kinds(scenario, device)})
+               for name, device in scenario.devices.items()}
+    return scenario.model_copy(update={'devices': devices})
+
+
+def profiles_of(scenario: Scenario) -> dict[str, Profile]:
+    """Return the profiles that a resolved scenario uses, by what it calls them.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read.
+    """
+    return {name: load_profile(name) for name in _profile_names(scenario)}
+
+
+def scenario_hash(scenario: Scenario, profiles: Mapping[str, Profile] | None = None) -> str:
+    """Return the SHA-256 of a scenario with its profiles' contents, without seed, replications and description."""
+    digests = {name: profile.sha256 for name, profile in (profiles or profiles_of(scenario)).items()}
+    data = _with_profiles(scenario, digests).model_dump(mode='json', exclude=NOT_HASHED)
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def labels(profiles: Mapping[str, Profile]) -> dict[str, str]:
+    """Return what each profile is called in a run folder: its name, with its digest if another one has that name."""
+    digests = defaultdict(set)
+    for profile in profiles.values():
+        digests[profile.name].add(profile.sha256)
+    return {key: profile.name if len(digests[profile.name]) == 1 else f'{profile.sha256[:8]}/{profile.name}'
+            for key, profile in profiles.items()}
+
+
+def write_resolved(folder: Path, scenario: Scenario, profiles: Mapping[str, Profile]) -> None:
+    """Write a scenario and everything that it reads into a folder."""
+    files = {name: f'profiles/{label}.yaml' for name, label in labels(profiles).items()}
+    for name, file in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(profiles[name].contents)
+    arrivals = {(class_name, name): f'arrivals/{class_name}.{name}.csv'
+                for class_name, device in scenario.devices.items()
+                for name, stream in device.streams.items() if stream.arrivals is not None}
+    for (class_name, name), file in arrivals.items():
+        (folder / 'arrivals').mkdir(exist_ok=True)
+        rows = scenario.devices[class_name].streams[name].arrivals or ()
+        (folder / file).write_text(
+            'device,time_s\n' + ''.join(f'{device},{time_s!r}\n' for device, time_s in rows), 'utf-8')
+    (folder / 'scenario.yaml').write_text(resolved_yaml(_with_profiles(scenario, files), arrivals), 'utf-8')
+
+
+def resolved_yaml(scenario: Scenario, arrivals: Files | None = None) -> str:
+    """Return a scenario as YAML, each list on one line; arrivals of which a file is given by its name."""
+    data = scenario.model_dump(mode='json')
+    for (class_name, name), file in (arrivals or {}).items():
+        data['devices'][class_name]['streams'][name]['arrivals'] = file
+    stream = io.StringIO()
+    yaml = YAML(typ='safe', pure=True)
+    yaml.Representer = _ListsOnOneLine
+    yaml.default_flow_style = False
+    yaml.width = LINE_MAX
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None, read as a truth
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
+class _ListsOnOneLine(SafeRepresenter):
+    def represent_list(self, data: Any) -> SequenceNode:
+        """Return a list in brackets."""
+        node: SequenceNode = self.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True)
+        return node
+
+
+_ListsOnOneLine.add_representer(list, _ListsOnOneLine.represent_list)
+
+
+def _profile_names(scenario: Scenario) -> list[str]:
+    edge = scenario.edge
+    used = {device.profile for device in scenario.devices.values()}
+    return sorted(used | {node.profile for node in edge.nodes.values()} | {edge.server.profile})
+
+
+def _with_profiles(scenario: Scenario, names: Mapping[str, str]) -> Scenario:
+    """Return a scenario that calls its profiles otherwise."""
+
+    def renamed(part: Any) -> Any:
+        return part.model_copy(update={'profile': names.get(part.profile, part.profile)})
+
+    edge = scenario.edge.model_copy(update={
+        'nodes': {name: renamed(node) for name, node in scenario.edge.nodes.items()},
+        'server': renamed(scenario.edge.server)})
+    devices = {name: renamed(device) for name, device in scenario.devices.items()}
+    return scenario.model_copy(update={'edge': edge, 'devices': devices})
