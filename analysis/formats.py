@@ -1,4 +1,7 @@
-"""Numbers as people read them: three digits, the prefix that suits, a dash for none. For the terminal and the page."""
+"""Numbers as people read them: three digits, the prefix that suits, a dash for none. For the terminal and the page.
+
+What a number means is said in the same words in both.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +11,9 @@ TIMES = ((7200.0, 3600.0, 'h'), (120.0, 60.0, 'min'), (1.0, 1.0, 's'), (1e-3, 1e
 SIZES = ((1e12, 1e12, 'TB'), (1e9, 1e9, 'GB'), (1e6, 1e6, 'MB'), (1e3, 1e3, 'kB'), (0.0, 1.0, 'B'))
 ENERGIES = ((1e6, 1e6, 'MJ'), (1e4, 1e3, 'kJ'), (1.0, 1.0, 'J'), (1e-3, 1e-3, 'mJ'), (0.0, 1e-6, 'µJ'))
 POWERS = ((1e3, 1e3, 'kW'), (1.0, 1.0, 'W'), (1e-3, 1e-3, 'mW'), (1e-6, 1e-6, 'µW'), (0.0, 1e-9, 'nW'))
+DEADLINE_MISSED = 'expired (completed after its deadline) or not delivered at all, of those that have a deadline'
+MESSAGE_BYTES = ('payloads with what cryptography, AMQP and TLS add to them, once a message: without TCP/IP, frames of '
+                 'links, and repeats')
 LEAST = 1e-3  # of what is written; less is written as being less
 
 

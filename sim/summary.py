@@ -1,7 +1,13 @@
 """The summary of a run: one row a metric, with the same keys whatever the engine, world or trace level.
 
 ``{"metric", "flow", "class", "station", "unit", "n", "mean", "p50", "p95", "p99", "ci95_low", "ci95_high"}``; what
-does not apply is None. Percentiles come from log-binned histograms everywhere.
+does not apply is None. `n` counts the observations that a number is of: jobs, devices, rounds. Means are exact.
+Percentiles come from log-binned histograms everywhere, which are within 0.4 % of an observation: of a few rounds, the
+p99 is the bin of the longest one, not a number between two.
+
+`wire_bytes` are those of messages as they are handed to the network: payload, cryptography, AMQP and TLS, once for each
+job launched. TCP/IP, link frames and repeated frames are not in them; `radio_bytes` are what went over a device's air,
+with every repeat. `deadline_miss_ratio` is of the jobs that have a deadline: expired, or not delivered at all.
 """
 
 import math

@@ -24,7 +24,7 @@ def tables(recording: Recording) -> dict[str, pl.DataFrame]:
 
 
 def jobs(recording: Recording) -> pl.DataFrame:
-    """Return one row a job, in the order in which they ended."""
+    """Return one row a job, in the order in which they ended; `wire_bytes` as `sim.summary` says."""
     model, columns = recording.model, {name: np.array(column) for name, column in recording.jobs.items()}
     entity, stream = columns['entity'], columns['stream']
     launched_s, finished_s = columns['launched_s'], columns['finished_s']

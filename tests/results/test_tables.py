@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from html import unescape
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +14,9 @@ from rich.console import Console, RenderableType
 from scipy import stats
 
 from analysis.compare import compare
-from analysis.formats import count, days, digits, energy, n_bytes, seconds, share, spell
+from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, count, days, digits, energy, n_bytes, seconds, share, spell
 from analysis.replications import summarise
+from analysis.report import render
 from analysis.tables import comparison_table, run_tables
 from sim.records import Run
 from tests.results.runs import QUIET, make
@@ -229,6 +231,23 @@ def test_a_comparison_is_shown_on_80_columns_without_losing_anything(tmp_path: P
 
 
 SHORTER = ('duration=8 s', 'warm_up=1 s', 'learning=null')
+
+
+def test_words_and_their_meaning_are_the_same_everywhere(ward: Run) -> None:
+    """A missed deadline and the bytes of messages: on the terminal, on the page and in a comparison."""
+    page = ' '.join(unescape(render(ward)).split())
+    terminal = ' '.join(shown(run_tables([ward]), 2_000).split())
+    for text in (DEADLINE_MISSED, MESSAGE_BYTES):
+        assert text in page
+        assert text in terminal
+    rows = pl.DataFrame({'metric': ['deadline_miss_ratio', 'wire_bytes'], 'statistic': ['mean'] * 2, 'of': ['x'] * 2,
+                         'unit': ['1', 'B'], 'n_pairs': [2, 2], 'base': [0.5, 1.0], 'other': [0.25, 2.0],
+                         'difference': [-0.25, 1.0], 'ci95_low': [-0.3, 0.5], 'ci95_high': [-0.2, 1.5],
+                         'is_settled': [True, True]})
+    compared = shown(comparison_table(rows, 'a', 'b'))
+    for name in ('deadline missed', 'message bytes'):
+        assert re.search(rf'^{name} ', compared, re.MULTILINE)
+        assert f'<th>{name}</th>' in page
 
 
 def test_one_pair_has_no_interval_and_the_caption_says_how_to_get_one(quiet: Run, tmp_path: Path) -> None:
