@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from analysis import figures
 from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, spell
+from analysis.tables import rounds_said
 from sim.records import Run, read_run
 from sim.scenario import Delay, Size
 
@@ -66,6 +67,7 @@ def render(run: Run) -> str:
         flows=flows, outcomes=OUTCOMES, classes=classes.to_dicts(), busiest=busiest(stations), queues=queues(stations),
         rounds=rounds.head(ROUNDS_SHOWN).to_dicts(), n_rounds=rounds.height,
         round_metrics=[row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
+        rounds_said=rounds_said(run.summary) if scenario['learning'] else None,
         deadline_missed=DEADLINE_MISSED, message_bytes=MESSAGE_BYTES,
         figures=_figures(run, classes, rounds), observed_s=observed_s(scenario), warm_up_s=seconds(scenario['warm_up']),
     )

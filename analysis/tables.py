@@ -34,9 +34,8 @@ def run_tables(runs: Sequence[Run]) -> RenderableType:
         pl.col('utilisation'), pl.col('waiting_mean').mean(), pl.col('waiting_max').max())
     tables = (flow_table(rows), crypto_table(rows), device_table(rows, runs[0]), station_table(stations))
     parts: list[RenderableType] = [part for table in tables for part in (table, '')]
-    rounds = [row for run in runs for row in run.summary if row['metric'] == 'rounds_complete']
-    if rounds:
-        parts.append(_rounds(rows, rounds))
+    if ('rounds_begun', None) in rows:
+        parts.append(_rounds(rows, runs))
     if len(runs) > 1:
         parts.append(Text(f'All numbers are means of {len(runs)} runs, percentiles too: the mean of what each run '
                           'found. ±: the 95 % interval of that mean (pp: percentage points). The most in line is the '
@@ -128,17 +127,28 @@ def station_table(stations: pl.DataFrame) -> Table:
     return table
 
 
-def _rounds(rows: Rows, rounds: Sequence[dict[str, Any]]) -> Text:
-    n_begun, n_complete = sum(row['n'] for row in rounds), sum(row['mean'] for row in rounds)
-    text = Text(f'Federated learning: {n_complete:.0f} of {n_begun} rounds begun were completed')
-    short = rows.get(('rounds_without_quorum', None))
-    if short is not None and short['mean']:
-        text.append(f', {digits(short["mean"])} of them without its quorum')
+def _rounds(rows: Rows, runs: Sequence[Run]) -> Text:
+    text = Text(f'Federated learning: {rounds_said([row for run in runs for row in run.summary])}')
     for metric, words in (('round_time', 'a round took'),
                           ('distribution_time', 'the model was at its last client after')):
         if _mean(rows, metric, None) is not None:
             text.append(f'; {words} {_cell(rows, metric, None)} on average'.replace('\n', ' '))
     return text.append('.')
+
+
+def rounds_said(summary: Sequence[dict[str, Any]]) -> str:
+    """Return how many rounds of learning there were to be and what became of them, all runs of a summary together."""
+
+    def total(metric: str, key: str = 'mean') -> int:
+        return int(sum(row[key] for row in summary if row['metric'] == metric))
+
+    measured, begun = total('rounds_complete', 'n'), total('rounds_begun')
+    said = f'{begun} of {total("rounds_begun", "n")} planned rounds were begun'
+    said += f', {measured} of them after the warm-up' if measured < begun else ''
+    said += f', {total("rounds_complete")} completed'
+    for metric, words in (('rounds_failed', 'failed'), ('rounds_without_quorum', 'without quorum')):
+        said += f', {total(metric)} {words}' if total(metric) else ''
+    return said
 
 
 def comparison_table(differences: pl.DataFrame, base: str, other: str) -> Table:

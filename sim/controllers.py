@@ -2,7 +2,9 @@
 
 `federated_learning` runs synchronous rounds: choose clients, publish the model, let each client fetch, train and
 answer, close the round at the quorum or at the deadline, aggregate. Updates of stragglers end in the inbox of
-their own round, which nobody reads any more. Left out: what is learnt; only its time and bytes are modelled.
+their own round, which nobody reads any more. What the server does alone, publishing and aggregating, may take as long
+as the deadline each; a round in which it does not come to that, or in which nobody answers, has failed, and the next
+one begins. Left out: what is learnt; only its time and bytes are modelled.
 """
 
 from __future__ import annotations
@@ -36,21 +38,28 @@ async def _round(world: World, plan: LearningPlan, number: int, rounds: list[Rou
     clients = _choose(world, plan, number)
     row = RoundRow(number, world.now(), clients.size, np.empty(0, np.int64))
     rounds.append(row)
-    server = np.array([plan.server])
-    published = world.inbox()
-    world.launch('fl-publish', server, inbox=published)
-    await published.take(1)
+    if not await _serve(world, plan, 'fl-publish', {}):
+        row.closed_s, row.ended = world.now(), 'not published'
+        return
     updates = world.inbox()
     samples = plan.samples[np.searchsorted(plan.clients, clients)]
     row.jobs = world.launch('fl-update', clients, inbox=updates, amounts={'fl.train': samples})
     await _gather(world, plan, updates, row)
     row.closed_s = world.now()
-    if row.n_delivered:
-        aggregated = world.inbox()
-        amount = float(row.n_delivered * plan.update_bytes)
-        world.launch('fl-aggregate', server, inbox=aggregated, amounts={'fl.aggregate': amount})
-        await aggregated.take(1)
-        row.aggregated_s = world.now()
+    if not row.n_delivered:
+        row.ended = 'no update'
+    elif await _serve(world, plan, 'fl-aggregate', {'fl.aggregate': float(row.n_delivered * plan.update_bytes)}):
+        row.aggregated_s, row.ended = world.now(), 'complete'
+    else:
+        row.ended = 'not aggregated'
+
+
+async def _serve(world: World, plan: LearningPlan, flow: str, amounts: dict[str, float]) -> bool:
+    """Let the server do a job and return whether it was delivered before the deadline."""
+    inbox = world.inbox()
+    world.launch(flow, np.array([plan.server]), inbox=inbox, amounts=amounts)
+    outcomes = await inbox.take(1, plan.deadline_s)
+    return bool((outcomes.outcome == DELIVERED).any())
 
 
 def _choose(world: World, plan: LearningPlan, number: int) -> Ints:

@@ -15,6 +15,7 @@ from sim.histogram import N_BINS
 from sim.model import OUTCOMES, Model
 
 Trace = Literal['none', 'jobs', 'stages']
+RoundEnd = Literal['unfinished', 'complete', 'not published', 'no update', 'not aggregated']
 
 JOB_COLUMNS = {'job': 'q', 'stream': 'q', 'entity': 'q', 'k': 'q', 'route': 'q', 'launched_s': 'd', 'finished_s': 'd',
                'crypto_s': 'd', 'mark_s': 'd', 'outcome': 'q', 'attempt': 'q'}
@@ -41,6 +42,7 @@ class RoundRow:
     aggregated_s: float = float('nan')
     distributed_s: float = float('nan')  # the last client that did has opened the model
     n_distributed: int = 0
+    ended: RoundEnd = 'unfinished'  # unless it came to an end before the run did
 
     def add_marks(self, marks: dict[int, float]) -> None:
         """Read from the jobs' marks when the clients opened the model, stragglers too."""

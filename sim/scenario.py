@@ -261,7 +261,7 @@ class Learning(Part):
     rounds: int = Field(ge=1, le=1_000_000)
     fraction: Share = Field(1.0, description='of the clients, drawn for each round')
     quorum: Share = Field(1.0, description='of the chosen clients; the round closes with it')
-    deadline: Time = Field(description='of a round, from the launch of its updates')
+    deadline: Time = Field(description='of publishing, of the updates, and of aggregating, each')
     start: Delay = 0.0
     pause: Delay = Field(0.0, description='between rounds')
     model: Size

@@ -104,23 +104,33 @@ def _classes(recording: Recording) -> list[dict[str, Any]]:
 
 
 def _rounds(recording: Recording) -> list[dict[str, Any]]:
-    """Return the metrics of the rounds that began after the warm-up; both times count from the round's beginning."""
-    begun = [r for r in recording.rounds if r.started_s >= recording.model.warm_up_s]
+    """Return the metrics of learning: of all rounds, how many were begun; of those after the warm-up, how they went.
+
+    Both times count from the round's beginning.
+    """
+    plan = recording.model.learning
+    if plan is None:
+        return []
+    measured = [r for r in recording.rounds if r.started_s >= recording.model.warm_up_s]
     rows = []
     for metric, end in (('round_time', 'aggregated_s'), ('distribution_time', 'distributed_s')):
-        values = np.array([getattr(r, end) - r.started_s for r in begun])
+        values = np.array([getattr(r, end) - r.started_s for r in measured])
         values = values[np.isfinite(values)]
         if values.size:
             bins = np.zeros(histogram.N_BINS, np.int64)
             for value in values.tolist():
                 bins[histogram.bin_of(value)] += 1
             rows.append(row(metric, 's', n=values.size, mean=float(values.mean()), bins=bins))
-    if begun:
-        complete = sum(np.isfinite(r.aggregated_s) for r in begun)
-        rows.append(row('rounds_complete', 'round', n=len(begun), mean=float(complete)))
-        rows.append(row('rounds_without_quorum', 'round', n=len(begun),
-                        mean=float(sum(np.isfinite(r.closed_s) and not r.quorum_met for r in begun))))
-    return rows
+    counts = {
+        'rounds_complete': sum(r.ended == 'complete' for r in measured),
+        'rounds_failed': sum(r.ended not in ('complete', 'unfinished') for r in measured),
+        'rounds_without_quorum': sum(
+            math.isfinite(r.closed_s) and not r.quorum_met and r.ended != 'not published' for r in measured),
+    }
+    return [
+        *rows, row('rounds_begun', 'round', n=plan.rounds, mean=len(recording.rounds)),
+        *(row(metric, 'round', n=len(measured), mean=count) for metric, count in counts.items()),
+    ]
 
 
 def _stations(recording: Recording) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def stages(recording: Recording) -> pl.DataFrame:
 def rounds(recording: Recording) -> pl.DataFrame:
     """Return one row a round of federated learning."""
     names = ('round', 'started_s', 'n_selected', 'n_delivered', 'quorum_met', 'closed_s', 'aggregated_s',
-             'distributed_s', 'n_distributed')
+             'distributed_s', 'n_distributed', 'ended')
     table = pl.DataFrame({name: [getattr(row, name) for row in recording.rounds] for name in names})
     return table.with_columns(round_time_s=pl.col('aggregated_s') - pl.col('started_s'),
                               distribution_time_s=pl.col('distributed_s') - pl.col('started_s'))

@@ -139,7 +139,8 @@ def test_the_tables_of_a_run_show_the_numbers_of_its_summary(ward: Run) -> None:
         'ecg-patch', '30', energy(rows['energy', 'ecg-patch']['mean']),
         share(rows['crypto_energy_share', 'ecg-patch']['mean']), days(rows['battery_days', 'ecg-patch']['mean']),
         days(rows['battery_days_without_crypto', 'ecg-patch']['mean'])]
-    assert f'3 of 3 rounds begun were completed; a round took {seconds(rows["round_time", None]["mean"])}' in lines[-1]
+    assert (f'3 of 3 planned rounds were begun, 3 completed; a round took '
+            f'{seconds(rows["round_time", None]["mean"])}') in lines[-1]
     busiest = ward.table('stations').filter(pl.col('kind') != 'queue').sort('utilisation', descending=True)
     assert any(line.startswith(busiest['station'][0]) and share(busiest['utilisation'][0]) in line for line in lines)
 
@@ -149,7 +150,7 @@ def test_several_runs_are_averaged_and_devices_are_not_runs(tmp_path: Path) -> N
     text = shown(run_tables([make(tmp_path, QUIET, (), seed=seed) for seed in (1, 2)]))
     assert re.search(r'^monitor +2 ', text, re.MULTILINE)
     assert re.search(r'^pump +1 ', text, re.MULTILINE)
-    assert '4 of 4 rounds begun were completed' in text
+    assert '4 of 4 planned rounds were begun, 4 completed' in text
     assert 'means of 2 runs' in text
 
 
@@ -192,6 +193,25 @@ def test_every_important_figure_of_several_runs_has_its_interval(tmp_path: Path)
 
 def _title(lines: list[str], begins: str) -> str:
     return next(line for line in lines if line.startswith(begins))
+
+
+def test_rounds_that_were_planned_and_not_begun_are_told(tmp_path: Path) -> None:
+    """Five rounds of a pause that leaves time for two, the first within the warm-up: terminal, summary and page."""
+    run = make(tmp_path, QUIET, ['learning.rounds=5', 'learning.pause=9 s', 'warm_up=4 s'])
+    said = '2 of 5 planned rounds were begun, 1 of them after the warm-up, 1 completed'
+    assert f'Federated learning: {said};' in shown(run_tables([run]), 200)
+    assert f'<p>{said}.</p>' in render(run)
+    begun, = (row for row in run.summary if row['metric'] == 'rounds_begun')
+    assert (begun['n'], begun['mean']) == (5, 2.0)
+
+
+def test_rounds_that_failed_are_told(tmp_path: Path) -> None:
+    """The broker is down while two rounds want to publish: both fail, and say how, on the terminal and the page."""
+    run = make(tmp_path, QUIET, ['learning.deadline=2 s', 'learning.pause=1 s',
+                                 'outages=[{target: broker, begin: 2 s, end: 19 s}]'])
+    assert run.table('rounds')['ended'].to_list() == ['not published'] * 2
+    assert '2 of 2 planned rounds were begun, 0 completed, 2 failed.' in shown(run_tables([run]), 200)
+    assert render(run).count('<td class="text">not published</td>') == 2
 
 
 def test_messages_that_failed_are_told_by_how(quiet: Run, tmp_path: Path) -> None:
