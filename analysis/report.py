@@ -62,9 +62,10 @@ def render(run: Run) -> str:
     flows, classes, rounds = flow_rows(run.summary), class_table(run.summary, scenario), run.table('rounds')
     stations = run.table('stations')
     return environment.get_template('report.html').render(
-        manifest=run.manifest, scenario=scenario, summary=run.summary, scenario_text=run.scenario_text,
-        invalid_because=_reasons(run.manifest), asked=asked(scenario), tiles=tiles(flows, classes, run.summary),
-        flows=flows, outcomes=OUTCOMES, classes=classes.to_dicts(), busiest=busiest(stations), queues=queues(stations),
+        manifest=run.manifest, warnings=run.manifest.get('warnings', ()), scenario=scenario, summary=run.summary,
+        scenario_text=run.scenario_text, invalid_because=_reasons(run.manifest), asked=asked(scenario),
+        tiles=tiles(flows, classes, run.summary), flows=flows,
+        outcomes=OUTCOMES, classes=classes.to_dicts(), busiest=busiest(stations), queues=queues(stations),
         rounds=rounds.head(ROUNDS_SHOWN).to_dicts(), n_rounds=rounds.height,
         round_metrics=[row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
         rounds_said=rounds_said(run.summary) if scenario['learning'] else None,

@@ -19,6 +19,7 @@ from sim.records import Run
 
 Rows = dict[tuple[str, str | None], dict[str, Any]]  # (metric, flow or class) -> summary row
 
+WARNINGS_SHOWN = 8
 METRICS = {  # what a comparison calls them
     'deadline_miss_ratio': 'deadline missed', 'crypto_latency_share': 'crypto time', 'wire_bytes': 'message bytes',
     'crypto_wire_share': 'crypto bytes', 'crypto_energy_share': 'crypto energy', 'battery_days': 'battery',
@@ -40,7 +41,19 @@ def run_tables(runs: Sequence[Run]) -> RenderableType:
         parts.append(Text(f'All numbers are means of {len(runs)} runs, percentiles too: the mean of what each run '
                           'found. ±: the 95 % interval of that mean (pp: percentage points). The most in line is the '
                           'most in any of them.'))
+    parts += warning_lines(runs)
     return Group(*parts)
+
+
+def warning_lines(runs: Sequence[Run]) -> list[Text]:
+    """Return what the manifests warn of, with the seed if there are several."""
+    told = [(run, warning) for run in runs for warning in run.manifest.get('warnings', ())]
+    of_run = ', seed {}' if len(runs) > 1 else ''
+    lines = [Text(f'Warning{of_run.format(run.manifest["seed"])}: {warning}.', style='bold red')
+             for run, warning in told[:WARNINGS_SHOWN]]
+    if len(told) > WARNINGS_SHOWN:
+        lines.append(Text(f'and {len(told) - WARNINGS_SHOWN} more warnings, see the manifests'))
+    return lines
 
 
 def _table(title: str, headers: Sequence[str], caption: str = '', n_left: int = 1) -> Table:

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from sim import loading, records, running, summary, tables, writing
+from sim import loading, overload, records, running, summary, tables, writing
 from sim.loading import Origin
 from sim.recording import Trace
 from sim.scenario import Scenario
@@ -40,6 +40,11 @@ class Results:
     def summary(self) -> pl.DataFrame:
         """One row a metric, the columns of summary.json."""
         return pl.DataFrame(summary.summarise(self.execution.recording), infer_schema_length=None)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What to know before the numbers: see `sim.overload`."""
+        return overload.warnings(self.execution.recording)
 
     def table(self, name: str) -> pl.DataFrame:
         """Return `jobs`, `stages`, `rounds`, `devices` or `stations`; empty where the run has none."""

@@ -73,9 +73,11 @@ class Recording:
     station_busy_s: NDArray[np.float64] = field(init=False)  # (n_stations,) summed over servers
     station_waiting_s: NDArray[np.float64] = field(init=False)  # integral of the number waiting
     station_waiting_max: NDArray[np.int64] = field(init=False)
+    station_waiting_end: NDArray[np.int64] = field(init=False)  # at the end of the duration, before the drain
     station_served: NDArray[np.int64] = field(init=False)
     queue_waiting_s: NDArray[np.float64] = field(init=False)
     queue_waiting_max: NDArray[np.int64] = field(init=False)
+    queue_waiting_end: NDArray[np.int64] = field(init=False)
     queue_delivered: NDArray[np.int64] = field(init=False)
     queue_dropped: NDArray[np.int64] = field(init=False)
     queue_redelivered: NDArray[np.int64] = field(init=False)
@@ -104,8 +106,8 @@ class Recording:
             setattr(self, name, np.zeros(n_entities))
         for name in ('station_busy_s', 'station_waiting_s'):
             setattr(self, name, np.zeros(n_stations))
-        for name in ('station_waiting_max', 'station_served'):
+        for name in ('station_waiting_max', 'station_waiting_end', 'station_served'):
             setattr(self, name, np.zeros(n_stations, np.int64))
         self.queue_waiting_s = np.zeros(n_queues)
-        for name in ('queue_waiting_max', 'queue_delivered', 'queue_dropped', 'queue_redelivered'):
+        for name in ('queue_waiting_max', 'queue_waiting_end', 'queue_delivered', 'queue_dropped', 'queue_redelivered'):
             setattr(self, name, np.zeros(n_queues, np.int64))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.overload import warnings
 from sim.profiles import Profile
 from sim.records import write_table
 from sim.resolving import labels, scenario_hash, write_resolved
@@ -47,7 +48,7 @@ def _manifest(execution: Execution) -> dict[str, Any]:
         'scenario': scenario.name, 'scenario_hash': scenario_hash(scenario, execution.profiles),
         'seed': scenario.seed,
         'world': 'simulated', 'engine': execution.engine, 'trace': recording.trace, 'is_valid': True,
-        'written_at': datetime.now(UTC).isoformat(timespec='seconds'),
+        'warnings': warnings(recording), 'written_at': datetime.now(UTC).isoformat(timespec='seconds'),
         'versions': {'python': platform.python_version(), **{name: _version(name) for name in VERSIONED}},
         'git_commit': _git_commit(), 'machine': f'{platform.system()} {platform.machine()}',
         'profiles': {label: execution.profiles[name].sha256 for name, label in labels(execution.profiles).items()},

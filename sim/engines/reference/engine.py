@@ -123,6 +123,7 @@ class Engine:
             if queue[0][0] >= self.model.duration_s:
                 if not is_draining:
                     self.world.close()
+                    self._note_lines()
                     is_draining = True
                 if not self.live:
                     break
@@ -130,7 +131,15 @@ class Engine:
             n_events += 1
             if progress is not None and n_events % EVENTS_PER_PROGRESS == 0:
                 progress(self.env.now, self.record.recording.n_launched)
+        if not is_draining:
+            self._note_lines()
         return n_events
+
+    def _note_lines(self) -> None:
+        """Note how much waits when the duration is over."""
+        recording = self.record.recording
+        recording.station_waiting_end[:] = [station.n_waiting for station in self.stations]
+        recording.queue_waiting_end[:] = [queue.n_waiting for queue in self.queues]
 
     def _close(self, n_events: int) -> Recording:
         end_s = max(self.env.now, self.model.duration_s)
