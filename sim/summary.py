@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import histogram
+from sim.energy import energy_j
 from sim.model import DELIVERED, EXPIRED, OUTCOMES, Model
 from sim.recording import Recording
 
@@ -63,25 +64,25 @@ def _flows(recording: Recording) -> list[dict[str, Any]]:
 def device_energy(recording: Recording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the joules of every entity in [warm_up, duration], in all and by cryptography, shape ``(n_entities,)``."""
     model = recording.model
-    classes, of = model.classes, model.entities.class_row
-    seconds = model.duration_s - model.warm_up_s
-    above_base = (classes.busy_w[of, None] * recording.busy_s + classes.transmit_w[of, None] * recording.transmit_s
-                  + classes.receive_w[of, None] * recording.receive_s)
-    return classes.base_w[of] * seconds + above_base[:, 0], above_base[:, 1]
+    in_all, by_crypto = (
+        energy_j(model.classes, model.entities.class_row, seconds, recording.busy_s[:, column],
+                 recording.transmit_s[:, column], recording.receive_s[:, column])
+        for column, seconds in enumerate((model.duration_s - model.warm_up_s, 0.0)))
+    return in_all, by_crypto
 
 
-def battery_days(model: Model, energy_j: NDArray[np.float64]) -> NDArray[np.float64]:
+def battery_days(model: Model, used_j: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how long a full battery lasts at the run's mean power, days; inf on mains."""
     seconds = model.duration_s - model.warm_up_s
     with np.errstate(divide='ignore'):
-        days: NDArray[np.float64] = model.classes.battery_j[model.entities.class_row] * seconds / energy_j / DAY_S
+        days: NDArray[np.float64] = model.classes.battery_j[model.entities.class_row] * seconds / used_j / DAY_S
     return days
 
 
 def _classes(recording: Recording) -> list[dict[str, Any]]:
     model = recording.model
-    energy_j, crypto_j = device_energy(recording)
-    days, days_without = battery_days(model, energy_j), battery_days(model, energy_j - crypto_j)
+    used_j, crypto_j = device_energy(recording)
+    days, days_without = battery_days(model, used_j), battery_days(model, used_j - crypto_j)
     rows = []
     for i, name in enumerate(model.classes.name):
         of = (model.entities.class_row == i) & (model.entities.attachment >= 0)
@@ -89,9 +90,9 @@ def _classes(recording: Recording) -> list[dict[str, Any]]:
         if n == 0:
             continue
         bins = np.zeros(histogram.N_BINS, np.int64)
-        for value in energy_j[of].tolist():
+        for value in used_j[of].tolist():
             bins[histogram.bin_of(value)] += 1
-        total = float(energy_j[of].sum())
+        total = float(used_j[of].sum())
         rows.append(row('energy', 'J', class_=name, n=n, mean=total / n, bins=bins))
         rows.append(row('crypto_energy_share', '1', class_=name, n=n,
                         mean=float(crypto_j[of].sum()) / total if total > 0 else None))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.energy import energy_j
 from sim.laws import WAKE, event_key, name_key, selection
 from sim.worlds import Controller, Floats, Ints, Outcomes, Sleep, Take
 
@@ -158,13 +159,11 @@ class EngineWorld(ABC):
         model = self.model
         classes, of = model.classes, model.entities.class_row[targets]
         seconds = max(0.0, min(self.now(), model.duration_s) - model.warm_up_s)
-        busy_s, transmit_s, receive_s = self._seconds(targets)
-        energy_j: Floats = (classes.base_w[of] * seconds + classes.busy_w[of] * busy_s
-                            + classes.transmit_w[of] * transmit_s + classes.receive_w[of] * receive_s)
+        used_j = energy_j(classes, of, seconds, *self._seconds(targets))
         if quantity == 'energy_j':
-            return energy_j
+            return used_j
         assert quantity == 'charge_j', f'an entity has no {quantity}'
-        charge_j: Floats = np.maximum(classes.battery_j[of] - energy_j, 0.0)
+        charge_j: Floats = np.maximum(classes.battery_j[of] - used_j, 0.0)
         return charge_j
 
     @abstractmethod

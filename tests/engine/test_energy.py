@@ -5,7 +5,9 @@ import pytest
 
 from sim import laws
 from sim.building import Hop, ModelBuilder
+from sim.energy import energy_j
 from sim.model import CRYPTO, FIRST_SLOT, LINK, LISTED, OWN_CPU, POISSON, RECEIVES, SERVE, TRANSMITS, Model
+from sim.summary import device_energy
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
@@ -110,7 +112,10 @@ def test_work_that_straddles_the_measured_time_counts_for_its_part(engine: Engin
 
 
 def test_joules_are_watts_times_seconds(engine: Engine) -> None:
-    """Read at 7 s, when all is quiet: base power all the time, and 3 s busy, 2 s sending, 1 s receiving above it."""
+    """Read at 7 s, when all is quiet: base power all the time, and 3 s busy, 2 s sending, 1 s receiving above it.
+
+    The tables, of 20 s, say the same with the base power of the rest.
+    """
     read = {}
 
     async def meter(world: World) -> None:
@@ -129,6 +134,21 @@ def test_joules_are_watts_times_seconds(engine: Engine) -> None:
     exact = 0.125 * 7.0 + 2.0 * 3.0 + 0.75 * 2.0 + 0.5 * 1.0
     assert read == {'energy': exact, 'charge': 10.0 - exact}
     assert (recording.transmit_bytes[0], recording.receive_bytes[0]) == (2_000.0, 1_000.0)
+    in_all, by_crypto = device_energy(recording)
+    assert (in_all[0], by_crypto[0]) == (exact + 0.125 * 13.0, 0.0)
+
+
+def test_energy_is_the_formula_with_each_power_once() -> None:
+    """Two classes of unlike watts, each power of ten its own term: the digits of the sum tell what was multiplied."""
+    b = ModelBuilder()
+    for name, watts in (('a', 1.0), ('b', 2.0)):
+        b.entities(b.class_(name, base_w=watts, busy_w=10.0 * watts, transmit_w=100.0 * watts,
+                            receive_w=1_000.0 * watts), [-1])
+    b.route(b.stream('x', 'x'), 0, [Hop(SERVE, OWN_CPU)])
+    classes, of = b.build(duration_s=1.0).classes, np.array([1, 0, 1])
+    seconds = np.array([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [3.0, 1.0, 1.0]])
+    assert energy_j(classes, of, 4.0, *seconds).tolist() == [2.0 * 3_214.0, 1_114.0, 2.0 * 1_004.0]
+    assert energy_j(classes, of, 0.0, *seconds).tolist() == [2.0 * 3_210.0, 1_110.0, 2.0 * 1_000.0]
 
 
 def test_a_battery_holds_no_less_than_nothing(engine: Engine) -> None:
