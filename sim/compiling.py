@@ -7,12 +7,15 @@ contents of all compiled files, so that any change compiles anew.
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
 from numba.core import config as numba_config
+from numba.core import event
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -52,6 +55,25 @@ _use_cache()
 def is_compiled(function: str) -> bool:
     """Return whether a function, as ``module.name``, is in the cache: else the first run compiles for a while."""
     return bool(config.CACHE_DIR) and any(Path(config.CACHE_DIR).rglob(f'{function}-*.nbi'))
+
+
+@dataclass
+class Compilation:
+    """What compiling took, s, from a time on."""
+
+    wall_s: float = 0.0
+
+
+@contextmanager
+def compilation_timed() -> Iterator[Compilation]:
+    """Add up the time that functions are compiled for inside the block; it is known at the block's end."""
+    timed = Compilation()
+
+    def add(seconds: float) -> None:
+        timed.wall_s = seconds
+
+    with event.install_timer('numba:compile', add):  # a function that another one calls counts within that one
+        yield timed
 
 
 def compiled(function: Function) -> Function:

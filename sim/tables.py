@@ -81,7 +81,10 @@ def devices(recording: Recording) -> pl.DataFrame:
 
 
 def stations(recording: Recording) -> pl.DataFrame:
-    """Return one row a station and a broker queue, over [warm_up, duration]."""
+    """Return one row a station and a broker queue, over [warm_up, duration].
+
+    Utilisation is of the servers that a station began with: no controller of a scenario changes them.
+    """
     model = recording.model
     seconds = model.duration_s - model.warm_up_s
     n_queues = len(model.queues.name)

@@ -55,7 +55,7 @@ def _manifest(execution: Execution) -> dict[str, Any]:
         'n_devices': int(np.count_nonzero(recording.model.entities.attachment >= 0)),
         'n_jobs': recording.n_launched, 'n_hops': recording.n_hops, 'n_events': recording.n_events,
         'simulated_s': recording.end_s, 'lowering_wall_s': execution.lowering_wall_s,
-        'engine_wall_s': execution.engine_wall_s,
+        'engine_wall_s': execution.engine_wall_s, 'compile_wall_s': execution.compile_wall_s,
         'peak_memory_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 

@@ -164,6 +164,7 @@ def test_the_manifest_says_what_was_run_and_with_what(ward: Run) -> None:
     assert manifest['n_devices'] == ward.table('devices').height
     assert manifest['n_hops'] == ward.table('stages')['n_segments'].sum()
     assert manifest['engine_wall_s'] > 0.0
+    assert manifest['compile_wall_s'] >= 0.0
     assert manifest['peak_memory_mib'] > 0
 
 

@@ -1,0 +1,47 @@
+"""Compiling is told apart from running, which it takes longer than in the first run."""
+
+import time
+from typing import Any
+
+import pytest
+from numba import njit
+
+from sim import running
+from sim.compiling import compilation_timed
+from sim.loading import load
+from sim.recording import Recording
+from tests.results.runs import QUIET
+
+
+def fresh() -> Any:
+    """Return a function that nobody has compiled, which calls another one."""
+    inner = njit(lambda x: x + 1)
+    return njit(lambda x: inner(x) * 2)
+
+
+def test_compilation_counts_once_and_only_when_it_happens() -> None:
+    """A first call counts, with that of the function inside it, as no more than what passed; a second one is free."""
+    function, begin = fresh(), time.perf_counter()
+    with compilation_timed() as first:
+        assert function(1) == 4
+    passed_s = time.perf_counter() - begin
+    with compilation_timed() as second:
+        assert function(2) == 6
+    assert 0.0 < first.wall_s <= passed_s
+    assert second.wall_s == 0.0
+
+
+def test_the_time_of_an_engine_is_without_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in which something is compiled: that is told apart, and both together are no more than what passed."""
+    run_model = running.run_model
+
+    def compile_first(*arguments: Any, **options: Any) -> Recording:
+        fresh()(1)
+        return run_model(*arguments, **options)
+
+    monkeypatch.setattr(running, 'run_model', compile_first)
+    lowered, begin = running.prepare(*load(QUIET)), time.perf_counter()
+    execution = running.execute_lowered(lowered, trace='none')
+    passed_s = time.perf_counter() - begin
+    assert execution.compile_wall_s > lowered.compile_wall_s
+    assert 0.0 < execution.engine_wall_s <= passed_s - (execution.compile_wall_s - lowered.compile_wall_s)
