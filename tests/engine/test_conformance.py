@@ -6,12 +6,13 @@ from hypothesis import given, settings
 
 from sim.controllers import federated_learning
 from sim.engines import compiled, reference
-from sim.loading import load
+from sim.loading import load, shipped_scenarios
 from sim.lowering import lower
 from sim.recording import Recording, RoundRow
 from tests.engine.cases import build
 from tests.engine.strategies import Plan, plans
 from tests.engines import Engine
+from tests.scenario.reduced import few_wards
 
 SUMS = (
     'outcomes', 'deadlines', 'deadline_misses', 'latency', 'latency_sum_s', 'crypto_sum_s', 'wire_bytes',
@@ -25,6 +26,8 @@ SHORTENED = {
     'paper-testbed-distributed': ('duration=60 s',),
     'teaching-hospital': ('duration=20 s', 'warm_up=5 s', 'learning.start=2 s', 'learning.rounds=2',
                           'learning.pause=1 s'),
+    **{name: (*few_wards(name, 2), 'duration=10 s', 'warm_up=2 s', 'learning.start=1 s', 'learning.rounds=2',
+              'learning.pause=1 s', 'learning.fraction=0.5') for name in ('campus-100k', 'region-1m')},
 }
 OUTAGES = (
     'outages=[{target: crypto-1, begin: 15 s, end: 40 s}, {target: edge-2, begin: 30 s, end: 50 s}, '
@@ -78,6 +81,7 @@ def test_engines_agree_on_random_models(plan: Plan) -> None:
 ])
 def test_engines_agree_on_shipped_scenarios(scenario: str, overrides: tuple[str, ...]) -> None:
     """Every shipped scenario, shortened, and the ward in trouble: rows, sums and the controller's decisions equal."""
+    assert set(SHORTENED) == set(shipped_scenarios())
     (one, rounds), (other, other_rounds) = both(scenario, overrides)
     assert one.n_launched > 0
     same(one, other)
