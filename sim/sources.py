@@ -7,10 +7,12 @@ with multipliers m(t), arrivals are placed at equal (periodic) or exponential (P
 
 which keeps the mean rate of every hour at its multiple of the plain rate. Left out: arrivals that depend on
 the state of the model; those are launched by controllers.
+
+An emitter is a source of one entity. What every block asks of each, when it sends next, stands in an array of its own.
 """
 
 import math
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,23 +20,19 @@ from numpy.typing import NDArray
 from sim import laws
 from sim.compiling import compiled
 from sim.laws import ARRIVE, GAP, PHASE, event_key, job_key, uniform
-from sim.model import LISTED, PERIODIC, Floats, Ints, Model
+from sim.model import LISTED, PERIODIC, Model
 
 BLOCK_ARRIVALS = 65_536  # about 4 MB a block, small against everything else
 DAY_S = 86_400.0
-EMITTER = np.dtype([('exposure', 'f8'), ('k', 'i8'), ('list_next', 'i8')], align=True)  # a source of one entity
-
-
-@dataclass(frozen=True)
-class Block:
-    """Arrivals in the order in which they happen, shape ``(n_arrivals,)``."""
-
-    time_s: Floats
-    key: Ints  # of the arrival event
-    job: Ints  # key of the job
-    entity: Ints
-    stream: Ints
-    k: Ints
+ARRIVAL = np.dtype([
+    ('time_s', 'f8'), ('key', 'i8'),  # of the arrival event
+    ('job', 'i8'),  # key of the job
+    ('entity', 'i8'), ('stream', 'i8'), ('k', 'i8'),
+], align=True)
+SOURCE = np.dtype([('timing', 'i8'), ('gap_s', 'f8'), ('profile_row', 'i8'), ('stream', 'i8'), ('stream_key', 'i8'),
+                   ('first', 'i8'), ('end', 'i8')], align=True)  # first and end: its emitters
+EMITTER = np.dtype([('exposure', 'f8'), ('k', 'i8'), ('entity', 'i4'), ('list_row', 'i4')], align=True)
+Arrived = NDArray[Any]  # of ARRIVAL
 
 
 @compiled
@@ -56,58 +54,56 @@ def unwarp(x: float, starts_at_s: float, hours: np.ndarray) -> float:
 
 
 @compiled
-def _fill(until_s, starts_at_s, run_key, timing, gap_s, profile_row, by_hour, listed_s, stream_key, source,
-          entity_key, list_end, state, new_state, out_time, out_emitter, out_k):
-    """Write every arrival before `until_s`, as far as there is room, and the state after them.
+def _plan(source, emitter, entity_key, starts_at_s, run_key, by_hour, listed_s, list_first):
+    """Return the time of an emitter's next arrival; infinite where there is none.
 
-    Returns how many there are: if more than there is room for, the new state is of no use.
+    The emitter's exposure is the sum of its gaps so far (Poisson) or its phase (periodic).
+    """
+    if source.timing == LISTED:
+        row = list_first[emitter.list_row] + emitter.k
+        return listed_s[row] if row < list_first[emitter.list_row + 1] else math.inf
+    if source.timing == PERIODIC:
+        step = (emitter.exposure + emitter.k) * source.gap_s
+    else:
+        job = job_key(run_key, entity_key, source.stream_key, emitter.k)
+        step = emitter.exposure - math.log(uniform(job, GAP, 0, 0, 0)) * source.gap_s
+        emitter.exposure = step
+    return step if source.profile_row < 0 else unwarp(step, starts_at_s, by_hour[source.profile_row])
+
+
+@compiled
+def _begin(sources, emitters, next_s, entity_keys, starts_at_s, run_key, by_hour, listed_s, list_first):
+    """Plan the first arrival of every emitter."""
+    for source in sources:
+        for e in range(source.first, source.end):
+            entity_key = entity_keys[emitters[e].entity]
+            if source.timing == PERIODIC:
+                emitters[e].exposure = uniform(job_key(run_key, entity_key, source.stream_key, 0), PHASE, 0, 0, 0)
+            next_s[e] = _plan(source, emitters[e], entity_key, starts_at_s, run_key, by_hour, listed_s, list_first)
+
+
+@compiled
+def _fill(rows, until_s, from_emitter, sources, emitters, next_s, entity_keys, starts_at_s, run_key, by_hour, listed_s,
+          list_first):
+    """Write the arrivals before `until_s` emitter by emitter, from one of them on.
+
+    Returns how many rows are full, and the emitter that found no more room: the number of emitters if all had room.
     """
     n = 0
-    for e in range(source.size):
-        s = source[e]
-        now = state[e]
-        k, exposure, row = now.k, now.exposure, now.list_next
-        while True:
-            if timing[s] == LISTED:
-                if row >= list_end[e]:
-                    break
-                time = listed_s[row]
-            else:
-                # exposure holds the sum of the gaps so far (Poisson) or the phase (periodic)
-                if timing[s] == PERIODIC:
-                    step = (exposure + k) * gap_s[s]
-                else:
-                    job = job_key(run_key, entity_key[e], stream_key[s], k)
-                    step = exposure - math.log(uniform(job, GAP, 0, 0, 0)) * gap_s[s]
-                time = step if profile_row[s] < 0 else unwarp(step, starts_at_s, by_hour[profile_row[s]])
-            if time >= until_s:
-                break
-            if n < out_time.size:
-                out_time[n], out_emitter[n], out_k[n] = time, e, k
-            n += 1
-            k += 1
-            row += 1
-            if timing[s] != LISTED and timing[s] != PERIODIC:
-                exposure = step
-        after = new_state[e]
-        after.k, after.exposure, after.list_next = k, exposure, row
-    return n
-
-
-@compiled
-def _phases(run_key, entity_key, stream_key, source, timing, state):
-    for e in range(source.size):
-        if timing[source[e]] == PERIODIC:
-            job = job_key(run_key, entity_key[e], stream_key[source[e]], 0)
-            state[e].exposure = uniform(job, PHASE, 0, 0, 0)
-
-
-@compiled
-def _keys(run_key, entity_key, stream_key, source, emitter, k, out_job, out_key):
-    for i in range(emitter.size):
-        e = emitter[i]
-        out_job[i] = job_key(run_key, entity_key[e], stream_key[source[e]], k[i])
-        out_key[i] = event_key(ARRIVE, out_job[i], 0, 0, 0)
+    for source in sources:
+        for e in range(max(source.first, from_emitter), source.end):
+            while next_s[e] < until_s:
+                if n == rows.size:
+                    return n, e
+                emitter, row = emitters[e], rows[n]
+                entity_key = entity_keys[emitter.entity]
+                row.time_s, row.entity, row.stream, row.k = next_s[e], emitter.entity, source.stream, emitter.k
+                row.job = job_key(run_key, entity_key, source.stream_key, emitter.k)
+                row.key = event_key(ARRIVE, row.job, 0, 0, 0)
+                n += 1
+                emitter.k += 1
+                next_s[e] = _plan(source, emitter, entity_key, starts_at_s, run_key, by_hour, listed_s, list_first)
+    return n, next_s.size
 
 
 class Arrivals:
@@ -115,68 +111,59 @@ class Arrivals:
 
     def __init__(self, model: Model, run_key: int) -> None:
         sources, entities = model.sources, model.entities
-        self._model, self._run_key = model, run_key
-        emitters = [np.flatnonzero(entities.class_row == c) for c in sources.class_row]
-        self._entity = np.concatenate([np.empty(0, np.int64), *emitters])
-        self._source = np.repeat(np.arange(len(emitters)), [len(rows) for rows in emitters]).astype(np.int64)
-        self._entity_key = entities.key[self._entity]
-        self._stream_key = np.array([laws.name_key('stream', model.streams[s]) for s in sources.stream], np.int64)
-        self._state = np.zeros(self._entity.size, EMITTER)
-        self._new_state = np.zeros(self._entity.size, EMITTER)
-        self._state['list_next'], self._list_end = self._list_bounds(entities.index[self._entity])
-        _phases(run_key, self._entity_key, self._stream_key, self._source, sources.timing, self._state)
-        self._block_s = self._block_length()
+        self._duration_s = model.duration_s
+        self._sources = np.zeros(sources.stream.size, SOURCE)
+        for name in ('timing', 'gap_s', 'profile_row', 'stream'):
+            self._sources[name] = getattr(sources, name)
+        self._sources['stream_key'] = [laws.name_key('stream', model.streams[s]) for s in sources.stream]
+        members = [np.flatnonzero(entities.class_row == c) for c in sources.class_row]
+        ends = np.cumsum([0, *(rows.size for rows in members)])
+        self._sources['first'], self._sources['end'] = ends[:-1], ends[1:]
+        self._emitters = np.zeros(ends[-1], EMITTER)
+        self._next_s = np.empty(ends[-1])
+        list_first: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        for s, rows in enumerate(members):
+            own = self._emitters[ends[s]:ends[s + 1]]
+            own['entity'] = rows
+            if sources.timing[s] == LISTED:
+                own['list_row'] = sum(part.size for part in list_first) + entities.index[rows]
+                listed = slice(sources.list_first[s], sources.list_first[s] + sources.list_n[s])
+                list_first.append(sources.list_first[s] + np.searchsorted(sources.listed_index[listed],
+                                                                          np.arange(rows.size + 1)))
+        self._tables = (entities.key, model.starts_at_s, run_key, sources.by_hour, sources.listed_s,
+                        np.concatenate(list_first))
+        _begin(self._sources, self._emitters, self._next_s, *self._tables)
+        self._block_s = self._block_length(model)
         self._from_s = 0.0
 
-    def _list_bounds(self, index: Ints) -> tuple[Ints, Ints]:
-        sources = self._model.sources
-        first, end = np.zeros(index.size, np.int64), np.zeros(index.size, np.int64)
-        for e in np.flatnonzero(sources.timing[self._source] == LISTED) if index.size else ():
-            s = self._source[e]
-            rows = slice(sources.list_first[s], sources.list_first[s] + sources.list_n[s])
-            first[e] = sources.list_first[s] + np.searchsorted(sources.listed_index[rows], index[e], 'left')
-            end[e] = sources.list_first[s] + np.searchsorted(sources.listed_index[rows], index[e], 'right')
-        return first, end
-
-    def _block_length(self) -> float:
+    def _block_length(self, model: Model) -> float:
         """Return how many seconds hold about `BLOCK_ARRIVALS` at the busiest hour."""
-        sources = self._model.sources
-        n_emitters = np.bincount(self._source, minlength=sources.stream.size)
+        sources = model.sources
+        n_emitters = self._sources['end'] - self._sources['first']
         peak = np.ones(sources.stream.size)
         for s, row in enumerate(sources.profile_row):
             peak[s] = sources.by_hour[row].max() if row >= 0 else 1.0
         timed = sources.timing != LISTED
         rate = float(np.sum(n_emitters[timed] * peak[timed] / sources.gap_s[timed]))
-        rate += float(np.sum(self._list_end - self._state['list_next'])) / self._model.duration_s
+        rate += sources.listed_s.size / model.duration_s
         return BLOCK_ARRIVALS / rate if rate > 0 else math.inf
 
-    def next_block(self) -> Block | None:
-        """Return the next arrivals before the run's duration, or None when there are no more."""
-        model, sources = self._model, self._model.sources
-        if self._from_s >= model.duration_s or not self._entity.size:
+    def next_block(self) -> Arrived | None:
+        """Return the next arrivals before the run's duration in their order, or None when there are no more."""
+        if self._from_s >= self._duration_s or not self._emitters.size:
             return None
-        until_s = min(self._from_s + self._block_s, model.duration_s)
-        time_s, emitter, k = self._arrivals_before(until_s, 2 * BLOCK_ARRIVALS)
+        until_s = min(self._from_s + self._block_s, self._duration_s)
+        rows = self._arrivals_before(until_s)
         self._from_s = until_s
-        order: NDArray[np.int64] = np.argsort(time_s)
-        time_s = time_s[order]
-        emitter, k = emitter[order], k[order]
-        job, key = np.empty(k.size, np.int64), np.empty(k.size, np.int64)
-        _keys(self._run_key, self._entity_key, self._stream_key, self._source, emitter, k, job, key)
-        if np.any(time_s[1:] == time_s[:-1]):
-            order = np.lexsort((key, time_s))
-            emitter, k, job, key = emitter[order], k[order], job[order], key[order]
-        return Block(time_s, key, job, self._entity[emitter], sources.stream[self._source[emitter]], k)
+        order = np.argsort(rows['time_s'])
+        time_s = rows['time_s'][order]
+        return rows[np.lexsort((rows['key'], rows['time_s'])) if np.any(time_s[1:] == time_s[:-1]) else order]
 
-    def _arrivals_before(self, until_s: float, room: int) -> tuple[Floats, Ints, Ints]:
-        """Return time, emitter and k of the arrivals up to a time, emitter by emitter, and advance the state."""
-        model, sources = self._model, self._model.sources
-        while True:
-            time_s, emitter, k = np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)
-            n = _fill(until_s, model.starts_at_s, self._run_key, sources.timing, sources.gap_s, sources.profile_row,
-                      sources.by_hour, sources.listed_s, self._stream_key, self._source, self._entity_key,
-                      self._list_end, self._state, self._new_state, time_s, emitter, k)
-            if n <= room:
-                self._state, self._new_state = self._new_state, self._state
-                return time_s[:n], emitter[:n], k[:n]
-            room = n
+    def _arrivals_before(self, until_s: float) -> Arrived:
+        """Return the arrivals up to a time, emitter by emitter."""
+        parts, emitter = [], 0
+        while emitter < self._emitters.size:
+            rows = np.empty(2 * BLOCK_ARRIVALS, ARRIVAL)
+            n, emitter = _fill(rows, until_s, emitter, self._sources, self._emitters, self._next_s, *self._tables)
+            parts.append(rows[:n])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

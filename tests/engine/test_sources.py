@@ -63,8 +63,8 @@ def test_phases_are_uniform_over_the_period() -> None:
     """2,000 entities: the phases pass a Kolmogorov-Smirnov test of uniformity at 1 %."""
     block = Arrivals(sourced(PERIODIC, 10.0, 10.0, n_entities=2_000), laws.name_key('run', 1)).next_block()
     assert block is not None
-    assert block.time_s.size == 2_000
-    assert stats.kstest(block.time_s / 10.0, 'uniform').pvalue > 1.0 - CONFIDENCE
+    assert block.size == 2_000
+    assert stats.kstest(block['time_s'] / 10.0, 'uniform').pvalue > 1.0 - CONFIDENCE
 
 
 def test_poisson_gaps_are_exponential() -> None:
@@ -74,7 +74,7 @@ def test_poisson_gaps_are_exponential() -> None:
     """
     block = Arrivals(sourced(POISSON, 2.0, 20_000.0), laws.name_key('run', 1)).next_block()
     assert block is not None
-    gaps = np.diff(block.time_s, prepend=0.0)
+    gaps = np.diff(block['time_s'], prepend=0.0)
     assert stats.kstest(gaps, 'expon', (0.0, 2.0)).pvalue > 1.0 - CONFIDENCE
     tail = (1.0 - CONFIDENCE) / 2.0
     low = stats.chi2.ppf(tail, 2 * gaps.size) / 2.0
@@ -163,7 +163,7 @@ def test_blocks_follow_each_other_without_a_gap(timing: int, monkeypatch: pytest
         blocks = []
         while (block := arrivals.next_block()) is not None:
             blocks.append(block)
-        found = [np.concatenate([getattr(block, name) for block in blocks])
+        found = [np.concatenate([block[name] for block in blocks])
                  for name in ('time_s', 'key', 'job', 'entity', 'stream', 'k')]
         return [*found, np.array([len(blocks)])]
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sim.compiling import compiled
 from sim.recording import HOP_COLUMNS, JOB_COLUMNS
+from sim.sources import ARRIVAL
 
 Records = NDArray[Any]
 
@@ -91,8 +92,6 @@ CURVE = np.dtype([('first', 'i8'), ('n', 'i8')], align=True)
 LAW = np.dtype([('kind', 'i8'), ('a', 'f8'), ('b', 'f8'), ('c', 'f8')], align=True)
 NUMBER = np.dtype([('value', 'i8')], align=True)
 FLOAT = np.dtype([('value', 'f8')], align=True)
-ARRIVAL = np.dtype([('time_s', 'f8'), ('key', 'i8'), ('job', 'i8'), ('entity', 'i8'), ('stream', 'i8'), ('k', 'i8')],
-                   align=True)
 
 # Every table of the machine: its name, and the records it is made of. The machine holds their addresses.
 TABLES = {

@@ -22,7 +22,6 @@ from sim.engines.compiled.layout import (
 from sim.histogram import N_BINS
 from sim.model import LINK, PREEMPTIVE, Model
 from sim.recording import Trace
-from sim.sources import Block
 
 POOL_FIRST = 1_024
 ROWS_FIRST = 65_536
@@ -87,15 +86,14 @@ class Memory:
         if f'{name}_max' in (MACHINE.names or ()):
             self.m[f'{name}_max'] = records.size
 
-    def put_arrivals(self, block: Block | None) -> None:
+    def put_arrivals(self, block: Records | None) -> None:
         """Make a block the present one; None: there are no more."""
         self.m['next_arrival'] = 0
         if block is None:
             self.m['n_arrivals'] = NONE
             return
-        self.m['n_arrivals'] = block.time_s.size
-        self['arrivals'] = _joined('arrivals', time_s=block.time_s, key=block.key, job=block.job, entity=block.entity,
-                                   stream=block.stream, k=block.k)
+        self.m['n_arrivals'] = block.size
+        self['arrivals'] = block
 
     def make_room(self, n_jobs: int = 0, n_ends: int = 0, n_starts: int = 0) -> None:
         """Enlarge every pool that is nearly full.

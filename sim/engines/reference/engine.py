@@ -158,12 +158,10 @@ class Engine:
 
     def _next_block(self) -> None:
         block = self._arrivals.next_block()
-        while block is not None and not block.time_s.size:
+        while block is not None and not block.size:
             block = self._arrivals.next_block()
         if block is not None:
-            rows = zip(block.time_s.tolist(), block.key.tolist(), block.job.tolist(), block.entity.tolist(),
-                       block.stream.tolist(), block.k.tolist(), strict=True)
-            self._pending = iter(list(rows))
+            self._pending = iter(block.tolist())
             self._await_arrival()
 
     def _await_arrival(self) -> None:
