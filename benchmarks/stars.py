@@ -5,6 +5,7 @@ and 1 ms) and one server (load 0.8): three hops a message. The rich star adds to
 on the device, a shared air with losses, priorities, a broker with prefetch and acknowledgements, and crypto workers.
 """
 
+import math
 import random
 
 import simpy
@@ -79,10 +80,11 @@ def rich_star(n_devices: int, n_messages: int, seed: int = 1) -> Model:
         attached += [builder.attachment(f'group-{gateway}', 0, (air,) * 4)] * min(GROUP, n_devices)
     opened = builder.curve((0.0,), (0.6 * n_workers / rate,))
     routed = builder.curve((0.0,), (0.6 * 4 / rate,))
+    prefetch = max(4, math.ceil(2.0 * rate * 4.5e-4 / n_workers))  # twice what is between queue and acknowledgement
     sealed = builder.curve((0.0,), (2e-4,))
     for name, priority, share in (('vitals', 1, 0.9), ('alarm', 0, 0.1)):
         stream = builder.stream(name, name)
-        queue = builder.queue(f'crypto-{priority}', workers, prefetch=4, deliver_s=2e-4, acknowledge_s=2e-4)
+        queue = builder.queue(f'crypto-{priority}', workers, prefetch=prefetch, deliver_s=2e-4, acknowledge_s=2e-4)
         links = [Hop(LINK, row, 'net.transfer', 'network', latency_s=2e-5, n_bytes=MESSAGE_BYTES, wrap_bytes=wrap,
                      segment_bytes=1250, window=16, radio=radio)
                  for row, wrap, radio in [(FIRST_SLOT, 0, TRANSMITS), *((wire, 190, 0) for wire in wires)]]

@@ -23,6 +23,7 @@ from sim.laws import ARRIVE, GAP, PHASE, event_key, job_key, uniform
 from sim.model import LISTED, PERIODIC, Model
 
 BLOCK_ARRIVALS = 65_536  # about 4 MB a block, small against everything else
+IN_ONE_BIN_MAX = 64  # arrivals, until sorting them one by one would take longer than sorting all
 DAY_S = 86_400.0
 ARRIVAL = np.dtype([
     ('time_s', 'f8'), ('key', 'i8'),  # of the arrival event
@@ -106,6 +107,47 @@ def _fill(rows, until_s, from_emitter, sources, emitters, next_s, entity_keys, s
     return n, next_s.size
 
 
+@compiled
+def _sort(rows, from_s, per_s, out):
+    """Copy arrivals in their order: each into its bin of time, as many bins as arrivals, then up to its place.
+
+    Returns False, and leaves the order open, where many share a bin.
+    """
+    n = rows.size
+    first = np.zeros(n + 2, np.int64)  # of each bin; the times just before the block's end may round up into bin n
+    for i in range(n):
+        first[int((rows[i].time_s - from_s) * per_s) + 1] += 1
+    if first.max() > IN_ONE_BIN_MAX:
+        return False
+    for i in range(n + 1):
+        first[i + 1] += first[i]
+    for i in range(n):
+        at = int((rows[i].time_s - from_s) * per_s)
+        _copy(out[first[at]], rows[i])
+        first[at] += 1
+    row = np.empty(1, ARRIVAL)[0]
+    for i in range(1, n):
+        if _is_before(out[i], out[i - 1]):
+            _copy(row, out[i])
+            at = i
+            while at > 0 and _is_before(row, out[at - 1]):
+                _copy(out[at], out[at - 1])
+                at -= 1
+            _copy(out[at], row)
+    return True
+
+
+@compiled
+def _is_before(row, other):
+    return row.time_s < other.time_s or (row.time_s == other.time_s and row.key < other.key)
+
+
+@compiled
+def _copy(row, other):
+    row.time_s, row.key, row.job = other.time_s, other.key, other.job
+    row.entity, row.stream, row.k = other.entity, other.stream, other.k
+
+
 class Arrivals:
     """All sources of a model, merged. Invariant: blocks follow each other in time without a gap."""
 
@@ -134,6 +176,7 @@ class Arrivals:
                         np.concatenate(list_first))
         _begin(self._sources, self._emitters, self._next_s, *self._tables)
         self._block_s = self._block_length(model)
+        self._rows = np.empty(2 * BLOCK_ARRIVALS, ARRIVAL)
         self._from_s = 0.0
 
     def _block_length(self, model: Model) -> float:
@@ -154,16 +197,17 @@ class Arrivals:
             return None
         until_s = min(self._from_s + self._block_s, self._duration_s)
         rows = self._arrivals_before(until_s)
+        in_order = np.empty(rows.size, ARRIVAL)
+        if not _sort(rows, self._from_s, rows.size / (until_s - self._from_s), in_order):
+            in_order = rows[np.lexsort((rows['key'], rows['time_s']))]
         self._from_s = until_s
-        order = np.argsort(rows['time_s'])
-        time_s = rows['time_s'][order]
-        return rows[np.lexsort((rows['key'], rows['time_s'])) if np.any(time_s[1:] == time_s[:-1]) else order]
+        return in_order
 
     def _arrivals_before(self, until_s: float) -> Arrived:
         """Return the arrivals up to a time, emitter by emitter."""
         parts, emitter = [], 0
         while emitter < self._emitters.size:
-            rows = np.empty(2 * BLOCK_ARRIVALS, ARRIVAL)
+            rows = np.empty(2 * BLOCK_ARRIVALS, ARRIVAL) if parts else self._rows
             n, emitter = _fill(rows, until_s, emitter, self._sources, self._emitters, self._next_s, *self._tables)
             parts.append(rows[:n])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

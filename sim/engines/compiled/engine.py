@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.engines.compiled import books, broker, loop, stations
-from sim.engines.compiled.heap import drop_first, push
+from sim.engines.compiled.heap import drop_first, first_event, push
 from sim.engines.compiled.layout import NONE
 from sim.engines.compiled.memory import Memory
 from sim.engines.compiled.world import CompiledWorld
@@ -88,7 +88,7 @@ class Engine:
 
     def _act(self) -> None:
         """Do what the first event asks Python to do."""
-        event = self.memory['events'][0]
+        event = self.memory['events'][first_event(self.machine)]
         kind, a, b = int(event['kind']), int(event['a']), int(event['b'])
         self.memory.make_room()
         drop_first(self.machine)

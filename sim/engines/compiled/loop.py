@@ -10,7 +10,7 @@ from typing import Any
 from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, count_ready, count_waiting
 from sim.engines.compiled.broker import acknowledged, returned
-from sim.engines.compiled.heap import drop_first, push
+from sim.engines.compiled.heap import drop_first, first_event, push
 from sim.engines.compiled.journey import SEGMENT_ARRIVES, delivery_arrives, enter, segment_arrives, service_ends
 from sim.engines.compiled.layout import (
     NONE,
@@ -40,7 +40,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
     last_event = m.n_acted + n_events_max
     while True:
         margin = m.margin + m.n_unacknowledged
-        if (m.n_events + margin > m.events_max or m.n_free_works < margin or m.n_free_jobs < 2
+        if (m.n_events + margin >= m.events_max or m.n_free_works < margin or m.n_free_jobs < 2
                 or m.n_job_rows + 64 > m.job_rows_max or m.n_hop_rows + 64 > m.hop_rows_max
                 or m.n_outcomes + 64 > m.outcomes_max):
             return NEEDS_ROOM
@@ -49,7 +49,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
         if m.next_arrival == m.n_arrivals:
             return NEEDS_ARRIVALS
         arrival = arrival_at(m.arrivals, m.next_arrival)
-        event = event_at(m.events, 0)
+        event = event_at(m.events, first_event(m))
         if m.n_arrivals == NONE:
             if m.n_events == 0:
                 return NOTHING_LEFT

@@ -108,7 +108,7 @@ class Memory:
         if m['n_free_works'] < margin:
             self._enlarge_pool('works', margin)
         rows = ROWS_PER_EVENT + n_ends
-        for name, n in (('events', m['n_events'] + margin + n_starts), ('job_rows', m['n_job_rows'] + rows),
+        for name, n in (('events', m['n_events'] + margin + n_starts + 1), ('job_rows', m['n_job_rows'] + rows),
                         ('hop_rows', m['n_hop_rows'] + rows), ('outcomes', m['n_outcomes'] + rows)):
             if n > self[name].size:
                 self[name] = larger(self[name], int(n))
