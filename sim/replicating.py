@@ -112,13 +112,24 @@ def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish
 
 
 def _start(workers: Sequence[SpawnProcess]) -> None:
-    """Start workers that hear no Ctrl-C, which a terminal sends to them too: it is the parent who ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a process begins with its parent's mask
+    """Start workers that hear no Ctrl-C, which a terminal sends to them too: it is the parent who ends them.
+
+    One that comes meanwhile waits until all are started, for a worker that is half started would complain. The mask is
+    for the workers, which begin with it; here another thread may hear the signal, and the handler keeps it.
+    """
+    heard: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # only it may have handlers, and is interrupted
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if is_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         for worker in workers:
             worker.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+    if heard:
+        raise KeyboardInterrupt
 
 
 def _stop(workers: Sequence[SpawnProcess]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sim import replicating
 from sim.errors import RunError
 from sim.records import Run, complete_folder, find_runs, read_run, remove_partial
 from sim.replicating import simulate, simulate_all
@@ -213,6 +214,32 @@ def test_an_interrupt_from_the_keyboard_reaches_all_and_only_one_speaks(tmp_path
     assert ended(process) == (130, '', INTERRUPTED)
     wait_for(lambda: not any(map(is_alive, started)))
     assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_an_interrupt_between_two_starts_waits_until_both_are_made() -> None:
+    """A worker whose start is interrupted is started all the same, and so is the next one; then the interrupt acts.
+
+    The signal comes to another thread, which does not block it; Python acts on it in this one.
+    """
+    started = []
+
+    def hear() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.raise_signal(signal.SIGINT)
+
+    class Worker:
+        def start(self) -> None:
+            other = threading.Thread(target=hear)
+            other.start()
+            other.join()
+            started.append(self)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        replicating._start([Worker(), Worker()])  # type: ignore[list-item]  # all that is asked of a process
+    assert len(started) == 2
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def test_the_death_of_a_worker_is_one_line_and_ends_the_others(tmp_path: Path) -> None:
