@@ -20,8 +20,8 @@ from rich.console import Console, RenderableType
 from sim.errors import IomtwinError, one_line
 
 if TYPE_CHECKING:
-    from sim.records import Run
     from sim.replicating import Plan
+    from sim.results.folder import Run
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="A twin of a hospital's Internet of Medical Things under post-quantum cryptography.")
@@ -142,8 +142,8 @@ def compare(
     from analysis.compare import compare as compare_runs
     from analysis.tables import comparison_table
     from sim.loading import load
-    from sim.records import find_runs
     from sim.replicating import Plan
+    from sim.results.folder import find_runs
     from sim.running import prepare
 
     if len(scenarios) < 2:

@@ -11,7 +11,7 @@ import polars as pl
 from analysis.replications import Key, key_of
 from analysis.statistics import t_interval
 from sim.errors import InputError
-from sim.records import Run
+from sim.results.folder import Run
 
 COMPARED = {  # metric -> the statistics worth a row
     'latency': ('p50', 'p95', 'p99'), 'deadline_miss_ratio': ('mean',), 'crypto_latency_share': ('mean',),

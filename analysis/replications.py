@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from analysis.statistics import t_interval
-from sim.records import Run, complete_file, write_table
+from sim.results.folder import Run, complete_file, write_table
 
 BOUNDS = {  # statistic -> the keys of its interval
     'mean': ('ci95_low', 'ci95_high'), 'p50': ('p50_ci95_low', 'p50_ci95_high'),

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from analysis import figures
 from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, spell
 from analysis.tables import rounds_said
-from sim.records import Run, read_run
+from sim.results.folder import Run, read_run
 from sim.scenario import Delay, Size
 
 TEMPLATES = Path(__file__).resolve().parent / 'templates'

@@ -15,7 +15,7 @@ from rich.text import Text
 from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, count, digits, seconds, share, spell
 from analysis.replications import BOUNDS, summarise
 from analysis.statistics import t_interval
-from sim.records import Run
+from sim.results.folder import Run
 
 Rows = dict[tuple[str, str | None], dict[str, Any]]  # (metric, flow or class) -> summary row
 

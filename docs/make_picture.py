@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import INK, STYLE, draw_latencies, draw_powers
 from analysis.report import class_table, completed_latencies, flow_names, read_scenario
-from sim.records import Run, read_run
+from sim.results.folder import Run, read_run
 
 PICTURE = Path(__file__).resolve().parent / 'teaching-hospital.png'
 JOBS_MIN = 20

@@ -16,9 +16,11 @@ from typing import Any
 
 import polars as pl
 
-from sim import loading, overload, records, running, summary, tables, writing
+from sim import loading, running
 from sim.loading import Origin
-from sim.recording import Trace
+from sim.results import contents, overload, summary, tables
+from sim.results.folder import complete_folder
+from sim.results.recording import Trace
 from sim.scenario import Scenario
 
 
@@ -43,7 +45,7 @@ class Results:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What to know before the numbers: see `sim.overload`."""
+        """What to know before the numbers: see `sim.results.overload`."""
         return overload.warnings(self.execution.recording)
 
     def table(self, name: str) -> pl.DataFrame:
@@ -52,8 +54,8 @@ class Results:
 
     def write(self, folder: str | Path) -> Path:
         """Write a run folder, whole or not at all, and return it."""
-        with records.complete_folder(Path(folder)) as partial:
-            writing.write_run(partial, self.execution)
+        with complete_folder(Path(folder)) as partial:
+            contents.write_run(partial, self.execution)
         return Path(folder)
 
 

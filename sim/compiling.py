@@ -20,7 +20,7 @@ from numba.core import event
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 HERE = Path(__file__).resolve().parent
-COMPILED = ('laws.py', 'sources.py', 'histogram.py', 'engines/compiled/*.py')
+COMPILED = ('laws.py', 'sources.py', 'results/histogram.py', 'engines/compiled/*.py')
 CACHES_KEPT = 4  # of other versions, for checkouts that switch back and forth
 
 

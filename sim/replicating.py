@@ -21,11 +21,11 @@ from typing import Any
 
 from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
-from sim.recording import Trace
-from sim.records import Run, complete_folder, read_run, remove_partial
+from sim.results.contents import scenario_folder, write_run
+from sim.results.folder import Run, complete_folder, read_run, remove_partial
+from sim.results.recording import Trace
 from sim.running import EngineName, execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
-from sim.writing import scenario_folder, write_run
 
 Progress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
 POLL_S = 0.2  # how often the parent looks after its workers

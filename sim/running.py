@@ -14,8 +14,8 @@ from sim.loading import Origin
 from sim.lowering import lower
 from sim.model import Model
 from sim.profiles import Profile
-from sim.recording import Recording, RoundRow, Trace
 from sim.resolving import profiles_of
+from sim.results.recording import Recording, RoundRow, Trace
 from sim.scenario import Scenario
 
 EngineName = Literal['auto', 'simpy', 'compiled']

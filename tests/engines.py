@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sim.engines import compiled, reference
-from sim.recording import Recording
+from sim.results.recording import Recording
 
 Engine = Callable[..., Recording]  # (model, *, trace, controllers) -> Recording
 

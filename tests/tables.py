@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sim import laws
 from sim.model import UNFINISHED
-from sim.recording import Recording
+from sim.results.recording import Recording
 
 Array = NDArray[np.float64]
 

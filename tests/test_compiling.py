@@ -9,7 +9,7 @@ from numba import njit
 from sim import running
 from sim.compiling import compilation_timed
 from sim.loading import load
-from sim.recording import Recording
+from sim.results.recording import Recording
 from tests.results.runs import QUIET
 
 

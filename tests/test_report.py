@@ -15,10 +15,10 @@ from analysis import figures
 from analysis.formats import spell
 from analysis.report import completed_latencies, flow_names, stage_times, write_report
 from sim.loading import load
-from sim.recording import Trace
-from sim.records import complete_folder, read_run
+from sim.results.contents import write_run
+from sim.results.folder import complete_folder, read_run
+from sim.results.recording import Trace
 from sim.running import execute
-from sim.writing import write_run
 
 SHORT = ('duration=20 s', 'warm_up=2 s', 'drain=5 s', 'learning.start=3 s', 'learning.pause=1 s', 'learning.rounds=2')
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)

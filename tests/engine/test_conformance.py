@@ -8,7 +8,7 @@ from sim.controllers import federated_learning
 from sim.engines import compiled, reference
 from sim.loading import load, shipped_scenarios
 from sim.lowering import lower
-from sim.recording import Recording, RoundRow
+from sim.results.recording import Recording, RoundRow
 from tests.engine.cases import build
 from tests.engine.strategies import Plan, plans
 from tests.engines import Engine

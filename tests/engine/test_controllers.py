@@ -21,7 +21,7 @@ from sim.model import (
     SERVE,
     Model,
 )
-from sim.recording import Recording
+from sim.results.recording import Recording
 from sim.worlds import Controller, Outcomes, World
 from tests.engine.small import add_stream
 from tests.engines import Engine

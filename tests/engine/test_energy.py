@@ -7,7 +7,7 @@ from sim import laws
 from sim.building import Hop, ModelBuilder
 from sim.energy import energy_j
 from sim.model import CRYPTO, FIRST_SLOT, LINK, LISTED, OWN_CPU, POISSON, RECEIVES, SERVE, TRANSMITS, Model
-from sim.summary import device_energy
+from sim.results.summary import device_energy
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine

@@ -5,7 +5,7 @@ import numpy as np
 from sim.building import Hop, ModelBuilder
 from sim.controllers import federated_learning
 from sim.model import LINK, OWN_CPU, SERVE, LearningPlan, Model
-from sim.recording import RoundRow
+from sim.results.recording import RoundRow
 from tests.engines import Engine
 from tests.tables import jobs
 

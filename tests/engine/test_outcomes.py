@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from sim.building import Hop, ModelBuilder
-from sim.histogram import bin_of
 from sim.model import (
     CHECKS_KEY,
     DELAY,
@@ -20,6 +19,7 @@ from sim.model import (
     SERVE,
     UNFINISHED,
 )
+from sim.results.histogram import bin_of
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine

@@ -23,7 +23,7 @@ from sim.model import (
     UNFINISHED,
     Model,
 )
-from sim.recording import Recording
+from sim.results.recording import Recording
 from tests.engine.cases import Case, build
 from tests.engine.strategies import DURATION_S, Plan, plans
 from tests.engines import Engine

@@ -1,6 +1,6 @@
 import pytest
 
-from sim.records import Run
+from sim.results.folder import Run
 from tests.results.runs import QUIET, make
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from sim.loading import load
-from sim.recording import Trace
-from sim.records import Run
 from sim.replicating import Plan, simulate
+from sim.results.folder import Run
+from sim.results.recording import Trace
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = Path(__file__).resolve().parent / 'quiet.yaml'

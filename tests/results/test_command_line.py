@@ -13,8 +13,8 @@ import pytest
 import iomtwin
 from sim.loading import load
 from sim.profiles import load_profile, shipped_profiles
-from sim.records import Run, find_runs
 from sim.resolving import scenario_hash
+from sim.results.folder import Run, find_runs
 from tests.results.runs import QUIET, ROOT, descendants, make, seeds, settings
 
 BRIEF = settings(('duration=8 s', 'warm_up=1 s', 'learning.start=2 s', 'learning.pause=1 s', 'learning.rounds=1'))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.histogram import N_BINS, RATIO, SMALLEST, bin_of, quantile
+from sim.results.histogram import N_BINS, RATIO, SMALLEST, bin_of, quantile
 
 ERROR_MAX = math.sqrt(RATIO) - 1 + 1e-9  # half a bin on the logarithmic axis, and rounding
 LARGEST = 1e12

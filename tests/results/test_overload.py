@@ -10,8 +10,8 @@ from analysis.report import render
 from analysis.tables import run_tables
 from sim.building import Hop, ModelBuilder
 from sim.model import CONSUMER, ENDS_VISIT, LINK, PERIODIC, QUEUE, SERVE
-from sim.overload import warnings
-from sim.records import Run
+from sim.results.folder import Run
+from sim.results.overload import warnings
 from tests.engine.small import add_stream
 from tests.engines import Engine
 from tests.results.runs import make

@@ -9,15 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sim import histogram
 from sim.errors import InputError
 from sim.loading import SHIPPED, load
 from sim.lowering import lower
 from sim.model import LINK, OUTCOMES
 from sim.profiles import load_profile
-from sim.recording import Trace
-from sim.records import Run, find_runs, read_run
 from sim.replicating import simulate
+from sim.results import histogram
+from sim.results.folder import Run, find_runs, read_run
+from sim.results.recording import Trace
 from tests.results.runs import QUIET, SHORT, ended, files, make, plan, seeds, settings, start
 
 ALWAYS = {'manifest.json', 'scenario.yaml', 'summary.json', 'devices.parquet', 'stations.parquet', 'rounds.parquet'}

@@ -16,9 +16,9 @@ from analysis.compare import compare
 from analysis.replications import BOUNDS, intervals, key_of, summarise, table, write
 from analysis.statistics import t_interval
 from sim.errors import InputError
-from sim.records import Run, find_runs, read_run
 from sim.replicating import simulate_all
-from sim.summary import row as summary_row
+from sim.results.folder import Run, find_runs, read_run
+from sim.results.summary import row as summary_row
 from tests.results.runs import QUIET, make, plan
 
 

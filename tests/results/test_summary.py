@@ -11,9 +11,9 @@ import pytest
 from sim.loading import load
 from sim.lowering import lower
 from sim.model import OUTCOMES
-from sim.recording import Recording
-from sim.records import Run
-from sim.summary import summarise
+from sim.results.folder import Run
+from sim.results.recording import Recording
+from sim.results.summary import summarise
 from tests.results.runs import QUIET, make
 
 KEYS = ['metric', 'flow', 'class', 'station', 'unit', 'n', 'mean', 'p50', 'p95', 'p99', 'ci95_low', 'ci95_high']

@@ -18,7 +18,7 @@ from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, count, days, digits
 from analysis.replications import summarise
 from analysis.report import render
 from analysis.tables import comparison_table, run_tables
-from sim.records import Run
+from sim.results.folder import Run
 from tests.results.runs import QUIET, make
 
 NUMBER = re.compile(r'-?(\d{1,3}(,\d{3})*(\.\d+)?|\.\d+)')

@@ -14,8 +14,8 @@ import pytest
 
 from sim import replicating
 from sim.errors import RunError
-from sim.records import Run, complete_folder, find_runs, read_run, remove_partial
 from sim.replicating import simulate, simulate_all
+from sim.results.folder import Run, complete_folder, find_runs, read_run, remove_partial
 from tests.results.runs import (
     ENDLESS,
     QUIET,

@@ -6,9 +6,9 @@ from typing import Any
 from sim.loading import load
 from sim.lowering import lower
 from sim.model import Model
+from sim.results.summary import summarise
 from sim.running import run_model
 from sim.scenario import Scenario
-from sim.summary import summarise
 
 CLINIC = Path(__file__).with_name('clinic.yaml')
 TEXT = CLINIC.read_text('utf-8')

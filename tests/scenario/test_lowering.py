@@ -18,7 +18,7 @@ from sim.model import (
     Model,
 )
 from sim.profiles import load_profile
-from sim.recording import Recording
+from sim.results.recording import Recording
 from sim.running import run_model
 from tests.scenario.clinic import model_of, scenario_of
 from tests.tables import by_address, finished, hops_by_address, jobs

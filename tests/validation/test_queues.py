@@ -20,7 +20,7 @@ import numpy as np
 from sim import laws
 from sim.building import Hop, ModelBuilder
 from sim.model import OWN_CPU, POISSON, SERVE, Model
-from sim.recording import Recording
+from sim.results.recording import Recording
 from tests import tables
 from tests.engines import Engine
 from tests.validation.intervals import SEEDS, assert_covered, batch_means, batched_presence, mean_interval

@@ -23,9 +23,9 @@ from sim.engines.compiled.layout import (
     work_at,
 )
 from sim.engines.compiled.pools import free_job
-from sim.histogram import N_BINS, bin_of
 from sim.laws import WAKE
 from sim.model import CRYPTO, DELIVERED, EXPIRED, TRANSMITS, UNFINISHED
+from sim.results.histogram import N_BINS, bin_of
 
 
 @compiled

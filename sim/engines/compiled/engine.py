@@ -12,10 +12,10 @@ from sim.engines.compiled.heap import drop_first, first_event, push
 from sim.engines.compiled.layout import NONE
 from sim.engines.compiled.memory import Memory
 from sim.engines.compiled.world import CompiledWorld
-from sim.histogram import N_BINS
 from sim.laws import CHANGE, event_key, name_key
 from sim.model import UNFINISHED, Model
-from sim.recording import HOP_COLUMNS, JOB_COLUMNS, Recording, Trace
+from sim.results.histogram import N_BINS
+from sim.results.recording import HOP_COLUMNS, JOB_COLUMNS, Recording, Trace
 from sim.sources import Arrivals
 
 if TYPE_CHECKING:

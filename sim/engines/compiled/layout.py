@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from sim.compiling import compiled
-from sim.recording import HOP_COLUMNS, JOB_COLUMNS
+from sim.results.recording import HOP_COLUMNS, JOB_COLUMNS
 from sim.sources import ARRIVAL
 
 Records = NDArray[Any]

@@ -19,9 +19,9 @@ from sim.engines.compiled.layout import (
     TABLES,
     Records,
 )
-from sim.histogram import N_BINS
 from sim.model import LINK, PREEMPTIVE, Model
-from sim.recording import Trace
+from sim.results.histogram import N_BINS
+from sim.results.recording import Trace
 
 POOL_FIRST = 1_024
 ROWS_FIRST = 65_536

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.histogram import bin_of
 from sim.model import CRYPTO, DELIVERED, EXPIRED, RECEIVES, TRANSMITS, UNFINISHED, Model
-from sim.recording import Recording, Trace
+from sim.results.histogram import bin_of
+from sim.results.recording import Recording, Trace
 
 if TYPE_CHECKING:
     from sim.engines.reference.routes import Job

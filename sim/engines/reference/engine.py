@@ -45,7 +45,7 @@ from sim.model import (
 from sim.sources import Arrivals
 
 if TYPE_CHECKING:
-    from sim.recording import Recording, Trace
+    from sim.results.recording import Recording, Trace
     from sim.worlds import Controller
 
 Progress = Callable[[float, int], None]  # simulated seconds, jobs launched

@@ -2,7 +2,7 @@
 
 ``results/<scenario>-<hash8>/seed-<n>/`` holds the manifest, the resolved scenario and the tables. What is written
 goes to a hidden name beside its place, which it takes when it is complete. The analysis reads folders through
-`read_run` and knows nothing of engines; `sim.writing` says what a run folder is filled with.
+`read_run` and knows nothing of engines; `sim.results.contents` says what a run folder is filled with.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import histogram
 from sim.energy import energy_j
 from sim.model import DELIVERED, EXPIRED, OUTCOMES, Model
-from sim.recording import Recording
+from sim.results import histogram
+from sim.results.recording import Recording
 
 DAY_S = 86_400.0
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from sim.overload import warnings
 from sim.profiles import Profile
-from sim.records import write_table
 from sim.resolving import labels, scenario_hash, write_resolved
+from sim.results.folder import write_table
+from sim.results.overload import warnings
+from sim.results.summary import summarise
+from sim.results.tables import tables
 from sim.running import Execution
 from sim.scenario import Scenario
-from sim.summary import summarise
-from sim.tables import tables
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VERSIONED = ('iomtwin', 'simpy', 'numpy', 'numba', 'networkx', 'polars', 'pydantic')
 
 

@@ -7,8 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sim.model import OUTCOMES
-from sim.recording import Recording
-from sim.summary import battery_days, device_energy
+from sim.results.recording import Recording
+from sim.results.summary import battery_days, device_energy
 
 
 def tables(recording: Recording) -> dict[str, pl.DataFrame]:
@@ -24,7 +24,7 @@ def tables(recording: Recording) -> dict[str, pl.DataFrame]:
 
 
 def jobs(recording: Recording) -> pl.DataFrame:
-    """Return one row a job, in the order in which they ended; `wire_bytes` as `sim.summary` says."""
+    """Return one row a job, in the order in which they ended; `wire_bytes` as `sim.results.summary` says."""
     model, columns = recording.model, {name: np.array(column) for name, column in recording.jobs.items()}
     entity, stream = columns['entity'], columns['stream']
     launched_s, finished_s = columns['launched_s'], columns['finished_s']

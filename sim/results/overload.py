@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.model import OUTCOMES, UNFINISHED
-from sim.recording import Recording
+from sim.results.recording import Recording
 
 BUSY = 0.95  # of the time: the mean line of an M/M/1 is 18 there, and four times as long at 0.99
 LINE_MIN = 20  # waiting; more than the segments that a transfer has under way

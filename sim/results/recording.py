@@ -1,6 +1,6 @@
 """What an engine leaves behind: counts, histograms, integrals and, when traced, a row for each job and hop.
 
-Every engine fills a `Recording`; `records` turns it into the tables of a run folder. Statistics are of jobs
+Every engine fills a `Recording`; `sim.results.tables` turns it into the tables of a run folder. Statistics are of jobs
 launched in [warm_up, duration); integrals cover [warm_up, duration].
 """
 
@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.histogram import N_BINS
 from sim.model import OUTCOMES, Model
+from sim.results.histogram import N_BINS
 
 Trace = Literal['none', 'jobs', 'stages']
 RoundEnd = Literal['unfinished', 'complete', 'not published', 'no update', 'not aggregated']
