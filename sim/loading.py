@@ -15,24 +15,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.reader import ReaderError
-from ruamel.yaml.scalarbool import ScalarBoolean
 
 from sim.errors import InputError
 from sim.resolving import resolve
 from sim.scenario import Scenario
+from sim.yaml_source import Location, Marks, line_of, read_file, read_yaml, refused_character, spell_key
+
+__all__ = ['Location', 'Origin', 'load', 'shipped_scenarios']
 
 SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
-SCENARIO_BYTES_MAX = 1 << 20  # a hospital of a thousand classes is smaller
 ARRIVALS_BYTES_MAX = 1 << 25  # of one file; a run folder keeps them as files too
 ARRIVALS_MAX = 1_000_000  # rows in all, 200 bytes each while they are lowered; a large hospital's alarms of months
-# What ruamel lets out for odd tags, merge keys and question marks, beside its own errors.
-RUAMEL_RAISES = (YAMLError, ValueError, RecursionError, KeyError, IndexError, AttributeError, TypeError)
-DEPTH_MAX = 12  # the schema is six deep
-VALUES_MAX = 200_000  # a megabyte of aliases can stand for more values than there are atoms
 
 # What pydantic says in the terms of Python, by its kind of error.
 EXPECTED = {
@@ -44,15 +37,13 @@ EXPECTED = {
     'string_pattern_mismatch': 'expected lower-case letters and digits, with hyphens between them',
 }
 
-Location = tuple[str | int, ...]
-
 
 class Origin:
-    """Where a scenario came from: its file, its tree with line numbers, and the overrides."""
+    """Where a scenario came from: its file, the lines of its keys, and the overrides."""
 
-    def __init__(self, file: str, tree: Any, overridden: Iterable[Location] = ()) -> None:
+    def __init__(self, file: str, marks: Marks, overridden: Iterable[Location] = ()) -> None:
         self.file = file
-        self._tree = tree
+        self._marks = marks
         self._overridden = set(overridden)
         self.arrivals: dict[tuple[str, str], str] = {}  # class and stream -> the CSV file that it was read from
 
@@ -64,29 +55,11 @@ class Origin:
         """Return the file, the line and the key, or the override that the key comes from."""
         if any(location[:n] in self._overridden for n in range(1, len(location) + 1)):
             return f'--set {spell_key(location)}'
-        return f'{self.file}:{self._line(location)} {spell_key(location)}'.rstrip()
-
-    def _line(self, location: Location) -> int:
-        """Return the line of a key, or of the nearest key around it that the file has."""
-        node, line = self._tree, 1
-        for part in location:
-            try:
-                if isinstance(node, CommentedMap):
-                    line = node.lc.key(part)[0] + 1
-                elif isinstance(node, CommentedSeq):
-                    line = node.lc.item(part)[0] + 1
-                node = node[part]
-            except (KeyError, IndexError, TypeError, AttributeError):
-                break
-        return line
+        return _in_file(self.file, line_of(self._marks, location), location)
 
 
-def spell_key(location: Location) -> str:
-    """Write a location as in ``links[2].latency``."""
-    text = ''
-    for part in location:
-        text += f'[{part}]' if isinstance(part, int) else f'.{part}' if text else str(part)
-    return text
+def _in_file(file: str, line: int, location: Location) -> str:
+    return f'{file}:{line} {spell_key(location)}'.rstrip()
 
 
 def shipped_scenarios() -> list[str]:
@@ -116,9 +89,10 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     """
     path = _find(source)
     file = str(source) if Path(source).suffix in ('.yaml', '.yml') else f'scenarios/{path.name}'
-    tree = _parse(file, _read(path, file, SCENARIO_BYTES_MAX))
-    data = _plain(tree, f'{file}: the file')
-    origin = Origin(file, tree, [_override(data, text) for text in overrides])
+    data, marks = read_yaml(read_file(path, file), partial(_in_file, file))
+    if not isinstance(data, dict):
+        raise InputError(f'{file}:1: holds no keys; expected a scenario, see scenarios/ward.yaml')
+    origin = Origin(file, marks, [_override(data, text) for text in overrides])
     _read_arrivals(data, path.parent, origin)
     try:
         return resolve(Scenario.model_validate(data), path.parent), origin
@@ -142,77 +116,15 @@ def _find(source: str | Path) -> Path:
     raise InputError(f"'{source}' is neither a .yaml file nor a shipped scenario; {hint}")
 
 
-def _read(path: Path, file: str, n_bytes_max: int) -> str:
-    try:
-        with path.open('rb') as stream:
-            data = stream.read(n_bytes_max + 1)
-    except (OSError, ValueError) as error:  # a ValueError for a NUL in the name
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f'{file}: cannot be read ({cause}); check the path and its permissions') from None
-    if len(data) > n_bytes_max:
-        raise InputError(f'{file}: is larger than {n_bytes_max >> 20} MiB; split it or name a smaller file')
-    try:
-        return data.decode('utf-8')
-    except UnicodeDecodeError as error:
-        line = data[:error.start].count(b'\n') + 1
-        raise InputError(f'{file}:{line} byte {error.start} is not UTF-8; save the file as UTF-8') from None
-
-
-def _parse(file: str, text: str) -> CommentedMap:
-    try:
-        tree = YAML(typ='rt').load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = ' '.join(str(error.problem).partition(' with value ')[0].split())  # of a duplicate key
-        raise InputError(f'{file}:{line} is not YAML: {problem}; correct the text') from None
-    except ReaderError as error:
-        line = text.count('\n', 0, error.position) + 1
-        raise InputError(f'{file}:{line} is not YAML: holds the character U+{error.character:04X}; remove it') from None
-    except RUAMEL_RAISES as error:
-        raise InputError(f'{file}: is not YAML: {" ".join(str(error).split())[:200]}; correct the text') from None
-    if not isinstance(tree, CommentedMap):
-        raise InputError(f'{file}:1 holds no keys; expected a scenario, see scenarios/ward.yaml')
-    return tree
-
-
-def _plain(tree: Any, what: str) -> Any:
-    """Return a tree as plain dicts, lists and scalars; nothing that aliases share is shared any more."""
-    n_values = 0
-
-    def plain(node: Any, depth: int) -> Any:
-        nonlocal n_values
-        n_values += 1
-        if depth > DEPTH_MAX or n_values > VALUES_MAX:
-            limit = f'is nested deeper than {DEPTH_MAX}' if depth > DEPTH_MAX else f'holds over {VALUES_MAX:,} values'
-            raise InputError(f'{what} {limit}, aliases counted; no scenario does')
-        if isinstance(node, CommentedMap):
-            return {key: plain(value, depth + 1) for key, value in node.items()}
-        if isinstance(node, CommentedSeq):
-            return [plain(value, depth + 1) for value in node]
-        return _scalar(node)
-
-    return plain(tree, 0)
-
-
-def _scalar(node: Any) -> Any:
-    """Return a scalar without what ruamel keeps of its spelling."""
-    if isinstance(node, ScalarBoolean):  # a kind of int
-        return bool(node)
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node if node is None else str(node)
-
-
 def _override(data: Any, text: str) -> Location:
     """Set one dotted key to a YAML value and return the location that it begins to differ from the file at."""
     key, equals, value = text.partition('=')
     if not equals or not key:
         raise InputError(f'--set {text}: expected KEY=VALUE, e.g. --set crypto.prefetch=4')
-    try:
-        new = _plain(YAML(typ='rt').load(value), f"--set {key}: '{value}'")
-    except RUAMEL_RAISES:
-        raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
+    character = refused_character(key)
+    if character:
+        raise InputError(f'--set {key}: holds the character {character}; correct the key')
+    new, _ = read_yaml(value, lambda _, at: f"--set {key}: '{value}' {spell_key(at)}".rstrip())
     *outer, last = key.split('.')
     node = data
     location: Location = ()
@@ -249,7 +161,7 @@ def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
             if isinstance(stream, dict) and isinstance(stream.get('arrivals'), str):
                 location = ('devices', class_name, 'streams', stream_name, 'arrivals')
                 name = stream['arrivals']
-                text = _read(folder / name, f"{origin.where(location)}: '{name}'", ARRIVALS_BYTES_MAX)
+                text = read_file(folder / name, f"{origin.where(location)}: '{name}'", ARRIVALS_BYTES_MAX)
                 stream['arrivals'] = _rows(text, partial(origin.error, location))
                 origin.arrivals[class_name, stream_name] = os.path.abspath(folder / name)  # noqa: PTH100 - see resolve
                 n_rows += len(stream['arrivals'])
@@ -300,8 +212,6 @@ def _sentence(error: ErrorDetails, location: Location) -> str:
         return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
     if kind == 'value_error':
         return error['msg'].removeprefix('Value error, ')
-    if error['loc'][-1] == '[key]' and not isinstance(found, str):
-        return f"'{found}' is not a name; write names in quotes"
     if kind in ('too_short', 'too_long'):
         limit, n = ('at least', 'min_length') if kind == 'too_short' else ('at most', 'max_length')
         return f'has {error["ctx"]["actual_length"]} entries; expected {limit} {error["ctx"][n]}'

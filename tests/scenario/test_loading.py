@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 import iomtwin
-from sim.loading import SHIPPED, load, shipped_scenarios, spell_key
+from sim.loading import SHIPPED, load, shipped_scenarios
 from sim.lowering import lower
 from sim.profiles import load_profile
 from sim.resolving import profiles_of, resolved_yaml, scenario_hash
 from sim.running import run_model
 from sim.scenario import SIZE_MAX, Scenario
 from sim.units import DIMENSIONS, quantity, spell
+from sim.yaml_source import FILE_BYTES_MAX, read_yaml, spell_key
 from tests.scenario.clinic import CLINIC, TEXT, edited, scenario_of
 from tests.scenario.json_schema import problems
 from tests.scenario.reduced import few_wards
@@ -106,6 +107,19 @@ def test_sizes_and_times_of_day_round_trip(n: int, minutes: int) -> None:
     assert scenario.devices['tag'].streams['vitals'].payload == n
     assert scenario.starts_at == 60.0 * minutes
     assert Scenario.model_validate(scenario.model_dump(mode='json')) == scenario
+
+
+@given(st.text(st.characters(exclude_categories=['Cc', 'Cs'])) | st.from_regex(r'[0-9a-z+._~<=-]{1,5}', fullmatch=True))
+def test_any_text_is_written_and_read_again(text: str) -> None:
+    """Descriptions of any characters, and such as look like numbers, truths or nothing: the resolved form holds them.
+
+    U+FFFE and U+FFFF are no characters, and YAML refuses them.
+    """
+    assume(not {'\ufffe', '\uffff'} & set(text))
+    scenario = scenario_of().model_copy(update={'description': text})
+    data, _ = read_yaml(resolved_yaml(scenario), lambda line, _: str(line))
+    assert data['description'] == text
+    assert Scenario.model_validate(data) == scenario
 
 
 def test_every_key_is_found_on_its_line() -> None:

@@ -1,55 +1,14 @@
-"""What is wrong with a scenario or a command is told in one line that says where, what was found and what to do."""
+"""What is wrong with a scenario is told in one line that says where, what was found and what to do."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-import iomtwin
-from sim.errors import LENGTH_MAX, InputError
-from sim.loading import SCENARIO_BYTES_MAX, load
+from sim.loading import load
 from tests.scenario.clinic import CLINIC, TEXT, by_hour, edited
-
-TAG = 'devices.tag.streams.vitals'
-PATCH = 'devices.patch.streams.vitals'
-TAG_PERIOD = 'vitals: {flow: vitals, period: 2 s, payload: 32 B, priority: 2}'
-ENTRY_POINT = [sys.executable, '-c', 'import iomtwin; iomtwin.main()']
-
-Refuse = Callable[..., str]
-
-
-@pytest.fixture
-def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
-    """Return a function that runs `iomtwin run` and returns the one line that it is refused with."""
-
-    def run(*arguments: str) -> str:
-        out = tmp_path / 'out'
-        monkeypatch.setattr(sys, 'argv', ['iomtwin', 'run', *arguments, '--out', str(out)])
-        with pytest.raises(SystemExit) as caught:
-            iomtwin.main()
-        printed = capsys.readouterr()
-        assert caught.value.code == 2
-        assert printed.out == ''
-        assert not out.exists()
-        return the_line(printed.err)
-
-    return run
-
-
-def the_line(stderr: str) -> str:
-    """Return what follows ``iomtwin:`` if that is all there is, on one printable line of bounded length."""
-    line = stderr.removesuffix('\n')
-    assert line != stderr
-    assert line.startswith('iomtwin: ')
-    assert line.isprintable()
-    assert len(line) <= LENGTH_MAX + len('iomtwin:  … ')
-    return line.removeprefix('iomtwin: ')
+from tests.scenario.refusals import PATCH, TAG, TAG_PERIOD, Refuse, says
 
 
 @dataclass(frozen=True)
@@ -77,11 +36,6 @@ def duration(text: str, *says: str) -> Edit:
 def node(name: str) -> Edit:
     """Return a node named like another part."""
     return Edit('    edge-2:', f'    {name}:', f'edge.nodes.{name}', (f"'{name}'", 'rename'))
-
-
-def timed_by(name: str) -> str:
-    """Return the clinic with a stream timed by a CSV file."""
-    return edited(TAG_PERIOD, f'vitals: {{flow: vitals, arrivals: {name}, payload: 32 B}}')
 
 
 EDITS = {
@@ -123,7 +77,7 @@ EDITS = {
     'node named like a link': node('edge-1-link'),
     'name in capitals': Edit('  tag:', '  Tag_1:', 'devices.Tag_1', ("'Tag_1'", 'lower-case')),
     'number for a name': Edit('  tag:', '  5:', 'devices[5]', ("'5' is not a name", 'quotes')),
-    'list for a name': Edit('  tag:', '  [a, b]:', 'devices', ('is not a name',), at='devices:'),
+    'list for a name': Edit('  tag:', '  [a, b]:', 'devices', ('is not a name',)),
     'broker on an unknown node': Edit('broker:', 'broker:\n  node: edge-9', 'broker.node', ("'edge-9'", 'edge-2'),
                                       at='node: edge-9'),
     'unknown key': Edit('wards_per_floor: 2', 'ward_per_floor: 2', 'ward_per_floor',
@@ -221,76 +175,6 @@ OUTAGES = {
     'outage that is no list': ('{target: broker}', '', ('list',)),
 }
 
-TEXTS = {
-    'empty file': ('', ':1 ', 'holds no keys'),
-    'only a comment': ('# nothing\n', ':1 ', 'holds no keys'),
-    'list': ('- a\n- b\n', ':1 ', 'holds no keys'),
-    'word': ('clinic\n', ':1 ', 'holds no keys'),
-    'open bracket': ('name: clinic\nwards: [a\nseed: 1\n', ':3 ', 'is not YAML'),
-    'open quote': ('name: "clinic\n', ':2 ', 'is not YAML'),
-    'tabs': ('wards:\n\tward:\n', ':2 ', '\\t'),
-    'two documents': ('name: a\n---\nname: b\n', ':2 ', 'another document'),
-    'unknown alias': ('name: a\nseed: *b\n', ':2 ', "'b'"),
-    'duplicate key': (edited('  tag:', '  patch:'), f':{TEXT[:TEXT.index("  tag:")].count(chr(10)) + 1} ',
-                      'duplicate key "patch"'),
-    'nested too deep': (f'name: {"[" * 30}{"]" * 30}', ': ', 'nested deeper'),
-    'keys nested too deep': ('\n'.join(' ' * depth + 'a:' for depth in range(30)), ': ', 'nested deeper'),
-    'nested deeper than the parser': ('\n'.join(' ' * depth + 'a:' for depth in range(600)), ': ', 'recursion'),
-    'aliases that multiply': ('a: &a [x, x, x, x, x, x, x, x, x, x]\n' + ''.join(
-        f'{new}: &{new} [{", ".join([f"*{old}"] * 10)}]\n' for old, new in zip('abcdefgh', 'bcdefghi', strict=True)),
-        ': ', 'values'),
-    'NUL byte': (edited('Two wards', 'Two\0wards'), ':4 ', 'U+0000'),
-    'escape sequence': (edited('Two wards', '\x1b[2Jwards'), ':4 ', 'U+001B'),
-    'integer that Python refuses': (edited('seed: 1', f'seed: {"9" * 5000}'), ': ', '5000 digits'),
-    'word tagged as a number': ('seed: !!int "x"\n', ': ', "'x'"),
-}
-
-CSV = {
-    'wrong header': ('device;time_s\n0;1\n', "'device;time_s'", "'device,time_s'"),
-    'no header': ('', "''", "'device,time_s'"),
-    'no number': ('device,time_s\n0,1\n0,soon\n', 'line 3', "'0,soon'"),
-    'three columns': ('device,time_s\n0,1,2\n', 'line 2', "'0,1,2'"),
-    'empty row': ('device,time_s\n0,1\n\n0,2\n', 'line 3'),
-    'negative time': ('device,time_s\n0,-1\n', "'0,-1'"),
-    'infinite time': ('device,time_s\n0,inf\n', "'0,inf'"),
-    'device beyond the count': ('device,time_s\n4,1\n', 'device 4', 'there are 4'),
-    'line break in a field': ('device,time_s\n"0\n1",1\n', "'0\\n1,1'"),
-    'field of a megabyte': (f'device,time_s\n{"9" * 200_000},1\n', 'not CSV', 'field'),
-}
-
-COMMANDS = {
-    'unknown trace': (['--trace', 'all'], '--trace', "'all'", 'stages'),
-    'unknown engine': (['--engine', 'fast'], '--engine', "'fast'", 'simpy'),
-    'negative seed': (['--seed', '-1'], '--seed'),
-    'unknown option': (['--sead', '1'], '--sead', '--seed'),
-    'second scenario': (['ward'], 'ward'),
-    'set without equals': (['--set', 'duration'], '--set duration', 'KEY=VALUE'),
-    'set without key': (['--set', '=5'], '--set =5', 'KEY=VALUE'),
-    'set into a scalar': (['--set', 'name.first=a'], '--set name.first', "'clinic'"),
-    'set beyond a list': (['--set', 'learning.clients.7=patch'], '--set learning.clients.7', 'list of 1'),
-    'set beyond any list': (['--set', f'learning.clients.{"9" * 5000}=patch'], '--set learning.clients.9', 'list of 1'),
-    'set to no YAML': (['--set', 'name=[a'], '--set name', "'[a'"),
-    'set to a deep list': (['--set', f'name={"[" * 30}{"]" * 30}'], '--set name', 'nested deeper'),
-    'set of a deep key': (['--set', f'{".".join("a" * 2000)}=1'], '--set a', 'unknown key'),
-    'set of another digit': (['--set', 'a.\u00b2=1'], '--set a', 'unknown key'),
-}
-
-NAMES = {
-    'unknown name': ('wrad', "'wrad'", "did you mean 'ward'?"),
-    'name unlike any': ('zebra', "'zebra'", 'paper-testbed-distributed'),
-    'missing file': ('nowhere.yaml', 'nowhere.yaml', 'no such file'),
-    'name too long for a file': (f'{"a" * 300}.yaml', 'aaa.yaml', 'no such file'),
-    'name with a NUL': ('a\0b.yaml', 'a\\x00b.yaml', 'no such file'),
-    'name of two lines': ('a\nb', "'a\\nb'"),
-    'name of bytes that are no text': ('\udce4.yaml', '\\udce4.yaml'),
-}
-
-
-def says(message: str, *words: str) -> None:
-    """Assert that a message holds all words."""
-    for word in words:
-        assert word in message
-
 
 @pytest.mark.parametrize('edit', EDITS.values(), ids=EDITS.keys())
 def test_mistake_in_a_file_is_told_with_its_line(edit: Edit, refuse: Refuse, tmp_path: Path) -> None:
@@ -332,127 +216,15 @@ def test_mistake_in_an_outage_is_told(value: str, key: str, words: tuple[str, ..
     says(message, *words)
 
 
-@pytest.mark.parametrize(('text', 'line', 'word'), TEXTS.values(), ids=TEXTS.keys())
-def test_file_that_is_no_scenario_is_told(text: str, line: str, word: str, refuse: Refuse, tmp_path: Path) -> None:
-    """What YAML cannot read, or what would take the reader's memory, is refused with its line where there is one."""
-    path = tmp_path / 'clinic.yaml'
-    path.write_text(text)
-    message = refuse(str(path))
-    assert message.startswith(f'{path}{line}')
-    says(message, word)
-
-
-def test_file_over_the_cap_is_refused_unread(refuse: Refuse, tmp_path: Path) -> None:
-    """A valid scenario behind a comment of a megabyte is refused."""
-    path = tmp_path / 'clinic.yaml'
-    path.write_text(f'{TEXT}#{"x" * SCENARIO_BYTES_MAX}')
-    says(refuse(str(path)), f'{path}: ', 'larger than 1 MiB')
-
-
-@pytest.mark.parametrize('encoding', ['latin-1', 'utf-16'])
-def test_file_that_is_not_utf8_is_refused(encoding: str, refuse: Refuse, tmp_path: Path) -> None:
-    """The clinic with a letter of Latin-1, and in UTF-16, is refused at the first byte that is not UTF-8."""
-    path = tmp_path / 'clinic.yaml'
-    path.write_bytes(edited('Two wards', 'Z\u00fcrich').encode(encoding))
-    says(refuse(str(path)), f'{path}:{4 if encoding == "latin-1" else 1} byte ', 'save the file as UTF-8')
-
-
-def test_folder_named_like_a_file_is_refused(refuse: Refuse, tmp_path: Path) -> None:
-    """A folder named clinic.yaml is no scenario."""
-    path = tmp_path / 'clinic.yaml'
-    path.mkdir()
-    says(refuse(str(path)), str(path), 'no such file')
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may read everything')
-def test_file_without_permission_is_refused(refuse: Refuse, tmp_path: Path) -> None:
-    """A scenario that its reader may not read is refused with the cause."""
-    path = tmp_path / 'clinic.yaml'
-    path.write_text(TEXT)
-    path.chmod(0)
-    says(refuse(str(path)), f'{path}: ', 'Permission denied')
-
-
-@pytest.mark.parametrize('row', CSV.values(), ids=CSV.keys())
-def test_mistake_in_arrivals_is_told_with_its_stream(row: tuple[str, ...], refuse: Refuse, tmp_path: Path) -> None:
-    """A CSV file that is not as described is told with the line of the scenario that names it."""
-    (tmp_path / 'arrivals.csv').write_text(row[0])
-    path = tmp_path / 'clinic.yaml'
-    path.write_text(timed_by('arrivals.csv'))
-    line = TEXT[:TEXT.index(TAG_PERIOD)].count('\n') + 1
-    message = refuse(str(path))
-    assert message.startswith(f'{path}:{line} {TAG}.arrivals: ')
-    says(message, *row[1:])
-
-
-@pytest.mark.parametrize(('limit', 'value', 'words'), [
-    ('ARRIVALS_MAX', 99, ('100 arrivals', 'at most 99')), ('ARRIVALS_BYTES_MAX', 1, ('is larger than',))])
-def test_more_arrivals_than_fit_are_refused(limit: str, value: int, words: tuple[str, ...], refuse: Refuse,
-                                            tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred rows where 99 may be, or where a byte may be: told with the line, before they are validated."""
-    monkeypatch.setattr(f'sim.loading.{limit}', value)
-    (tmp_path / 'arrivals.csv').write_text('device,time_s\n' + '0,1\n' * 100)
-    (tmp_path / 'clinic.yaml').write_text(timed_by('arrivals.csv'))
-    says(refuse(str(tmp_path / 'clinic.yaml')), f' {TAG}.arrivals: ', *words)
-
-
-@pytest.mark.parametrize(('name', 'word'), [
-    ('nowhere.csv', 'No such file'), ('.', 'Is a directory'), ('"a\\0b.csv"', 'a\\x00b.csv'), ('a' * 300, 'too long')])
-def test_arrivals_that_cannot_be_read_are_refused(name: str, word: str, refuse: Refuse, tmp_path: Path) -> None:
-    """A CSV file that is not there, or cannot be, is told with the line of the scenario that names it."""
-    path = tmp_path / 'clinic.yaml'
-    path.write_text(timed_by(name))
-    message = refuse(str(path))
-    assert message.startswith(f'{path}:')
-    says(message, f' {TAG}.arrivals: ', 'cannot be read', word)
-
-
 def test_device_beyond_the_beds_is_refused(refuse: Refuse) -> None:
     """A listed arrival of the ninth patch of eight beds is refused, as is one beyond a count."""
     message = refuse(str(CLINIC), '--set', f'{PATCH}.period=null', '--set', f'{PATCH}.arrivals=[[8, 1 s]]')
     says(message, f'--set {PATCH}.arrivals: ', 'device 8', 'there are 8')
 
 
-@pytest.mark.parametrize('row', COMMANDS.values(), ids=COMMANDS.keys())
-def test_mistake_in_a_command_is_told(row: tuple[list[str], str], refuse: Refuse) -> None:
-    """Every wrong option is told by its name, with what was found."""
-    says(refuse(str(CLINIC), *row[0]), *row[1:])
-
-
-@pytest.mark.parametrize('row', NAMES.values(), ids=NAMES.keys())
-def test_unknown_scenario_is_told_with_what_there_is(row: tuple[str, ...], refuse: Refuse) -> None:
-    """A name that is neither shipped nor a file is refused, with the name that is near it or all names."""
-    says(refuse(row[0]), *row[1:])
-
-
 def test_override_of_one_alias_leaves_the_other(tmp_path: Path) -> None:
     """Two streams share a mapping by an alias; an override of one leaves the other's period as it was."""
-    from sim.loading import load
-
     path = tmp_path / 'clinic.yaml'
     path.write_text(edited(TAG_PERIOD, f'vitals: &shared {TAG_PERIOD.partition(": ")[2]}\n      other: *shared'))
     streams = load(path, [f'{TAG}.period=7 s'])[0].devices['tag'].streams
     assert (streams['vitals'].period, streams['other'].period) == (7.0, 2.0)
-
-
-@pytest.mark.parametrize(('arguments', 'words'), [
-    ([str(CLINIC), '--set', 'duration=20'], ('--set duration: ', "'20' has no unit")),
-    ([str(CLINIC), '--set', 'crypto.replicas=8'], ('clinic.yaml:', 'edge.nodes.edge-1', '4.3')),
-    (['wrad'], ("'wrad'", "did you mean 'ward'?")),
-])
-def test_real_command_says_one_line_and_leaves_with_two(
-        arguments: list[str], words: tuple[str, ...], tmp_path: Path) -> None:
-    """The installed entry point, as a process of its own, behaves as the function does."""
-    script = shutil.which('iomtwin', path=str(Path(sys.executable).parent))
-    done = subprocess.run([*([script] if script else ENTRY_POINT), 'run', *arguments, '--out', str(tmp_path / 'out')],
-                          capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (2, '')
-    says(the_line(done.stderr), *words)
-    assert not (tmp_path / 'out').exists()
-
-
-@pytest.mark.parametrize('override', ['duration=!!bool zz', 'name=!!int', 'name=!!float', 'name=a: &a {<<: *a}'])
-def test_an_odd_tag_is_no_yaml_value(override: str) -> None:
-    """What ruamel answers with errors of other kinds than its own is told like any bad value."""
-    with pytest.raises(InputError):
-        load('ward', (override,))
