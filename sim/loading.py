@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from sim.errors import InputError
 from sim.resolving import resolve
 from sim.scenario import Scenario
-from sim.yaml_source import Location, Marks, line_of, read_file, read_yaml, refused_character, spell_key
+from sim.yaml_source import Location, Marks, in_file, line_of, read_file, read_yaml, refused_character, spell_key
 
 __all__ = ['Location', 'Origin', 'load', 'shipped_scenarios']
 
@@ -55,11 +55,7 @@ class Origin:
         """Return the file, the line and the key, or the override that the key comes from."""
         if any(location[:n] in self._overridden for n in range(1, len(location) + 1)):
             return f'--set {spell_key(location)}'
-        return _in_file(self.file, line_of(self._marks, location), location)
-
-
-def _in_file(file: str, line: int, location: Location) -> str:
-    return f'{file}:{line} {spell_key(location)}'.rstrip()
+        return in_file(self.file, line_of(self._marks, location), location)
 
 
 def shipped_scenarios() -> list[str]:
@@ -89,7 +85,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     """
     path = _find(source)
     file = str(source) if Path(source).suffix in ('.yaml', '.yml') else f'scenarios/{path.name}'
-    data, marks = read_yaml(read_file(path, file), partial(_in_file, file))
+    data, marks = read_yaml(read_file(path, file), partial(in_file, file))
     if not isinstance(data, dict):
         raise InputError(f'{file}:1: holds no keys; expected a scenario, see scenarios/ward.yaml')
     origin = Origin(file, marks, [_override(data, text) for text in overrides])

@@ -1,7 +1,7 @@
-"""The format of a profile's file: what is accepted, and how a mistake is told with its line.
+"""The format of a profile's file: what is accepted, within bounds that keep later arithmetic finite.
 
 The format is described in ``scenarios/profiles/README.md``. Quantities stay text here; `sim.profiles` turns
-them into SI numbers and may take for granted whatever this module has checked.
+them into SI numbers and may take for granted whatever this module and `sim.profile_reading` have checked.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,18 +14,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sim.errors import InputError
 from sim.units import UnitError, quantity
 
+CORES_MAX = 1_024  # as a scenario's server
+CLOCK_HZ = (1e3, 1e12)
+POWER_W_MAX = 1e6  # a scanner of magnetic resonance draws a tenth of that
+BYTES_MAX = 1 << 40  # the largest payload
+FACTOR_MAX = 1e6
+SIGMA_MAX = 10.0  # exp(8.3 sigma) is the largest factor that 53 bits of a draw can make
+P_MIN = 1e-6
 MEAN_TOLERANCE = 1e-4  # fixed + step / p of a geometric law may miss 1 by the rounding of written fractions
 
 # Law of noise -> its parameters, in order.
@@ -35,55 +36,10 @@ LAWS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def read_entry(file: str, data: bytes, stem: str) -> 'ProfileEntry':
-    """Read and check the bytes of one file whose name without suffix is `stem`.
-
-    Raises
-    ------
-    InputError
-        At the first thing that is wrong; one line: file:line key: found; expected; what to do.
-    """
-    try:
-        tree = YAML(typ='rt').load(data)
-    except (YAMLError, UnicodeDecodeError) as error:
-        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-        problem = error.problem if isinstance(error, MarkedYAMLError) else 'bytes that are not UTF-8'
-        raise InputError(f'{file}:{mark.line + 1 if mark else 1}: found no YAML ({" ".join(str(problem).split())}); '
-                         'expected a profile; correct the text') from None
-    if not isinstance(tree, CommentedMap):
-        raise InputError(f'{file}:1: found no keys; expected a profile; see scenarios/profiles/README.md')
-    try:
-        return ProfileEntry.model_validate(tree, context={'sources': tree.get('sources'), 'stem': stem})
-    except ValidationError as error:
-        first = error.errors()[0]
-        line, key = _locate(tree, first['loc'])
-        raise InputError(f'{file}:{line} {key}: {_sentence(first)}') from None
-
-
-def _locate(tree: CommentedMap, key: tuple[str | int, ...]) -> tuple[int, str]:
-    """Return the line of a key, or of the nearest block around it, and the key as text."""
-    node: object = tree
-    line, text = 1, ''
-    for part in key:
-        if isinstance(node, CommentedMap) and part in node:
-            line, node = node.lc.key(part)[0] + 1, node[part]
-        elif isinstance(node, CommentedSeq) and isinstance(part, int):
-            line, node = node.lc.item(part)[0] + 1, node[part]
-        text += f'[{part}]' if isinstance(part, int) else f'.{part}'
-    return line, text.removesuffix('.[key]').lstrip('.')
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """Return what was found, what was expected and what to do."""
-    match error['type']:
-        case 'value_error':
-            return str(error['ctx']['error'])
-        case 'missing':
-            return 'found nothing; expected this key; add it'
-        case 'extra_forbidden':
-            return 'found an unknown key; expected a key of the format; see scenarios/profiles/README.md'
-    found = 'a block' if isinstance(error['input'], dict | list) else repr(error['input'])
-    return f'found {found}; expected {error["msg"].removeprefix("Input should be ")}; correct it'
+def seconds(text: str, clock_hz: float) -> float:
+    """Return a time, or the time that cycles take."""
+    cycles = text.removesuffix(' cycles')
+    return quantity(text, 'time') if cycles == text else quantity(f'{cycles} s', 'time') / clock_hz
 
 
 def _as_text(value: object) -> object:
@@ -91,32 +47,44 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _in_order(text: str, dimension: str = 'time') -> float:
-    """Return a number that orders quantities of one unit; a cycle, whose length is not known here, counts as 1 s."""
-    cycles = text.removesuffix(' cycles')
-    return quantity(f'{cycles} s' if cycles != text and dimension == 'time' else text, dimension)
-
-
-def _not_negative(dimension: str, text: str) -> str:
+def _value(dimension: str, text: str) -> float:
+    """Return a quantity that is not negative; a cycle, whose length is not known here, counts as 1 s."""
     try:
-        value = _in_order(text, dimension)
+        value = seconds(text, 1.0) if dimension == 'time' else quantity(text, dimension)
     except UnitError as error:
         remedy = str(error).partition('; ')[2]
         raise ValueError(f"found '{text}'; expected a {dimension} with its unit; {remedy}") from None
     if value < 0:
         raise ValueError(f"found '{text}'; expected no negative {dimension}; correct it")
+    return value
+
+
+def _not_negative(dimension: str, text: str) -> str:
+    _value(dimension, text)
     return text
 
 
 def _positive(dimension: str, text: str) -> str:
-    if _in_order(_not_negative(dimension, text), dimension) == 0:
+    if _value(dimension, text) == 0:
         raise ValueError(f"found '{text}'; expected more than 0; correct it, or leave an unknown number out")
     return text
 
 
+def _power(text: str) -> str:
+    if _value('power', text) > POWER_W_MAX:
+        raise ValueError(f"found '{text}'; expected at most {POWER_W_MAX:g} W; correct it")
+    return text
+
+
+def _clock(text: str) -> str:
+    if not CLOCK_HZ[0] <= _value('clock', _positive('clock', text)) <= CLOCK_HZ[1]:
+        raise ValueError(f"found '{text}'; expected {CLOCK_HZ[0]:g} Hz to {CLOCK_HZ[1]:g} Hz; correct it")
+    return text
+
+
 def _whole(text: str) -> str:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"found '{text}'; expected a whole number of at least 1; correct it")
+    if not text.isdecimal() or len(text) > len(str(CORES_MAX)) or not 1 <= int(text) <= CORES_MAX:
+        raise ValueError(f"found '{text}'; expected a whole number from 1 to {CORES_MAX:,}; correct it")
     return text
 
 
@@ -138,7 +106,7 @@ def _is_stem(text: str, info: ValidationInfo) -> str:
 _Text = Annotated[str, BeforeValidator(_as_text)]
 _Time = Annotated[_Text, AfterValidator(partial(_positive, 'time'))]
 _TimeOrZero = Annotated[_Text, AfterValidator(partial(_not_negative, 'time'))]
-_Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Factor = Annotated[float, Field(ge=0, le=FACTOR_MAX)]
 
 
 class _Strict(BaseModel):
@@ -168,15 +136,15 @@ class _CoresEntry(FigureEntry):
 
 
 class _ClockEntry(FigureEntry):
-    value: Annotated[_Text, AfterValidator(partial(_positive, 'clock'))]
+    value: Annotated[_Text, AfterValidator(_clock)]
 
 
 class _BaseEntry(FigureEntry):
-    value: Annotated[_Text, AfterValidator(partial(_positive, 'power'))]
+    value: Annotated[_Text, AfterValidator(_power), AfterValidator(partial(_positive, 'power'))]
 
 
 class _AboveBaseEntry(FigureEntry):
-    value: Annotated[_Text, AfterValidator(partial(_not_negative, 'power'))]
+    value: Annotated[_Text, AfterValidator(_power)]
 
 
 class _PowerEntry(_Strict):
@@ -192,10 +160,10 @@ class NoiseEntry(_Origin):
     law: Literal['exponential', 'uniform', 'lognormal', 'geometric', 'empirical']
     low: _Factor | None = None
     high: _Factor | None = None
-    sigma: Annotated[_Factor, Field(gt=0)] | None = None
+    sigma: Annotated[_Factor, Field(gt=0, le=SIGMA_MAX)] | None = None
     fixed: _Factor | None = None
     step: Annotated[_Factor, Field(gt=0)] | None = None
-    p: Annotated[_Factor, Field(gt=0, le=1)] | None = None
+    p: Annotated[_Factor, Field(ge=P_MIN, le=1)] | None = None
     quantiles: Annotated[list[_Factor], Field(min_length=2)] | None = None
 
     def parameters(self) -> tuple[float, ...]:
@@ -219,7 +187,7 @@ class NoiseEntry(_Origin):
 
 
 class _PointEntry(_Strict):
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0, le=BYTES_MAX)]
     value: _TimeOrZero
 
     @model_validator(mode='after')
@@ -239,7 +207,7 @@ class CostEntry(_Origin):
     noise: NoiseEntry | None = None
 
     @model_validator(mode='after')
-    def _is_one_ascending_curve(self) -> Self:
+    def _is_one_curve_over_ascending_sizes(self) -> Self:
         if (self.value is None) == (self.points is None):
             raise ValueError('found neither or both of value and points; expected one of them; add or remove one')
         unit = 'byte' if self.points else self.per
@@ -249,10 +217,11 @@ class CostEntry(_Origin):
         n_bytes = [point.bytes for point in self.points or []]
         if n_bytes != sorted(set(n_bytes)):
             raise ValueError(f'found points at {n_bytes} bytes; expected ascending sizes; sort them')
-        times = [_in_order(point.value) for point in self.points or []]
-        if times != sorted(times):
-            raise ValueError('found a larger size that takes less time; expected no falling curve; correct the points')
         return self
+
+    def texts(self) -> tuple[str, ...]:
+        """Return the times as they are written, in the order of their sizes."""
+        return tuple(point.value for point in self.points) if self.points else (str(self.value),)
 
 
 class _CryptoEntry(CostEntry):

@@ -11,14 +11,17 @@ published. A missing number is absent, never zero and never guessed: a guessed c
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from sim.errors import InputError
-from sim.profile_schema import CostEntry, FigureEntry, NoiseEntry, read_entry
+from sim.profile_reading import read_entry
+from sim.profile_schema import CostEntry, FigureEntry, NoiseEntry, seconds
 from sim.units import quantity
+from sim.yaml_source import read_file
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / 'scenarios' / 'profiles'
@@ -112,18 +115,16 @@ def load_profile(name_or_path: str | Path) -> Profile:
     if isinstance(name_or_path, str) and path.suffix != '.yaml' and '/' not in name_or_path:
         path = SHIPPED / f'{name_or_path}.yaml'
     shown = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{shown}: found no readable profile '{name_or_path}' ({error.strerror}); expected one of "
-                         f'{", ".join(shipped_profiles())}, or the path of a YAML file; correct the name') from None
-    return _parse(shown, data, path.stem)
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises if the name is too long
+        raise InputError(f"{shown}: found no file for profile '{name_or_path}'; expected one of "
+                         f'{", ".join(shipped_profiles())}, or the path of a YAML file; correct the name')
+    return _parse(shown, read_file(path, shown), path.stem)
 
 
 @lru_cache(maxsize=256)
-def _parse(shown: str, data: bytes, stem: str) -> Profile:
-    """Return the profile that a file's bytes spell, parsed once: every class and node of a scenario asks for it."""
-    entry = read_entry(shown, data, stem)
+def _parse(shown: str, text: str, stem: str) -> Profile:
+    """Return the profile that a file's text spells, parsed once: every class and node of a scenario asks for it."""
+    entry = read_entry(shown, text, stem)
     clock_hz = quantity(entry.clock.value, 'clock')
     return Profile(
         entry.name, entry.title, entry.implementation,
@@ -132,7 +133,7 @@ def _parse(shown: str, data: bytes, stem: str) -> Profile:
         power={part: _figure(figure, quantity(figure.value, 'power'), 'W') for part, figure in entry.power},
         costs={(stage, variant): _cost(cost, clock_hz)
                for stage, variants in entry.costs.by_stage() for variant, cost in variants.items()},
-        sha256=hashlib.sha256(data).hexdigest(), contents=data,
+        sha256=hashlib.sha256(text.encode()).hexdigest(), contents=text.encode(),
     )
 
 
@@ -152,9 +153,9 @@ def table(profile: Profile) -> list[dict[str, str]]:
     rows = [_row('', '', what, figure.written, '', figure.unit, figure) for what, figure in figures.items()]
     for (stage, variant), cost in profile.costs.items():
         start = len(cost.amounts) - len(cost.written)  # a cost per byte or sample starts at (0, 0), not written
-        for amount, seconds, written in zip(cost.amounts[start:], cost.seconds[start:], cost.written, strict=True):
+        for amount, time_s, written in zip(cost.amounts[start:], cost.seconds[start:], cost.written, strict=True):
             what = 'cost per op' if cost.unit == 'op' else f'cost at {amount:.0f} {cost.unit}'
-            rows.append(_row(stage, variant, what, written, f'{seconds:.6g}', 's', cost))
+            rows.append(_row(stage, variant, what, written, f'{time_s:.6g}', 's', cost))
         if cost.noise.law != 'constant':
             parameters = ' '.join(f'{parameter:g}' for parameter in cost.noise.parameters)
             rows.append(_row(stage, variant, f'noise {cost.noise.law}', parameters, '', 'factor', cost.noise))
@@ -172,15 +173,15 @@ def _figure(entry: FigureEntry, value: float, unit: str) -> Figure:
 
 
 def _cost(entry: CostEntry, clock_hz: float) -> Cost:
-    written = tuple(point.value for point in entry.points) if entry.points else (str(entry.value),)
-    seconds = tuple(_seconds(text, clock_hz) for text in written)
+    written = entry.texts()
+    times = tuple(seconds(text, clock_hz) for text in written)
     if entry.points:
         amounts = tuple(float(point.bytes) for point in entry.points)
     elif entry.per == 'op':
         amounts = (0.0,)
     else:
-        amounts, seconds = (0.0, 1.0), (0.0, *seconds)
-    return Cost(amounts, seconds, written, entry.amount, _noise(entry.noise),
+        amounts, times = (0.0, 1.0), (0.0, *times)
+    return Cost(amounts, times, written, entry.amount, _noise(entry.noise),
                 entry.source, entry.quality, entry.formula)
 
 
@@ -188,8 +189,3 @@ def _noise(entry: NoiseEntry | None) -> Noise:
     if entry is None:
         return Noise('constant', (), '', '', None)
     return Noise(entry.law, entry.parameters(), entry.source, entry.quality, entry.formula)
-
-
-def _seconds(text: str, clock_hz: float) -> float:
-    cycles = text.removesuffix(' cycles')
-    return quantity(text, 'time') if cycles == text else float(cycles) / clock_hz

@@ -128,6 +128,11 @@ def spell_key(location: Location) -> str:
     return text
 
 
+def in_file(file: str, line: int, location: Location) -> str:
+    """Return the beginning of a message about a line of a file and a key."""
+    return f'{file}:{line} {spell_key(location)}'.rstrip()
+
+
 def refused_character(text: str) -> str | None:
     """Return the first character that no text may hold, as in ``U+0000``."""
     found = REFUSED.search(text)

@@ -1,4 +1,4 @@
-"""Profiles: every number has its source, derived ones can be recomputed, and a mistake is told in one line."""
+"""Profiles: every number has its source, and derived ones can be recomputed."""
 
 import csv
 import math
@@ -9,59 +9,11 @@ import pytest
 
 from sim.errors import InputError
 from sim.profiles import ROOT, SHIPPED, Cost, MissingCost, load_profile, profiles_with, shipped_profiles, table
+from tests.gadget import GOOD, write
 
 CRYPTO = ('kem.', 'aead.', 'sig.')
 QUALITIES = {'primary', 'secondary', 'derived', 'assumption'}
 PUBLISHED = ROOT.parent / 'shared' / 'reference' / 'published-timings.csv'
-
-GOOD = """\
-name: gadget
-title: "A gadget"
-implementation: "native"
-sources:
-  bench: "someone's measurement"
-cores: {value: 2, source: bench, quality: primary}
-clock: {value: 100 MHz, source: bench, quality: primary}
-power:
-  base: {value: 1 W, source: bench, quality: primary}
-  busy: {value: 0.5 W, source: bench, quality: primary}
-  transmit: {value: 0 W, source: bench, quality: primary}
-  receive: {value: 0 W, source: bench, quality: primary}
-costs:
-  kem.keygen:
-    ML-KEM-768: {value: 1000 cycles, source: bench, quality: primary}
-  aead.seal:
-    Ascon-AEAD128:
-      points:
-        - {bytes: 16, value: 1 us}
-        - {bytes: 1024, value: 20 us}
-      source: bench
-      quality: primary
-  sig.sign:
-    ML-DSA-44:
-      value: 10 ms
-      source: bench
-      quality: primary
-      noise: {law: geometric, fixed: 0.2, step: 0.2, p: 0.25, source: bench, quality: primary}
-  fl.train:
-    any: {value: 2 ms, per: sample, source: "why two milliseconds", quality: assumption}
-"""
-
-
-def write(folder: Path, text: str) -> Path:
-    """Write a profile named gadget and return its path."""
-    path = folder / 'gadget.yaml'
-    path.write_text(text)
-    return path
-
-
-def refusal(folder: Path, old: str, new: str) -> str:
-    """Return the message that GOOD with one replacement is refused with."""
-    assert GOOD.count(old) == 1, f'{old!r} must be there once to be replaced'
-    with pytest.raises(InputError) as caught:
-        load_profile(write(folder, GOOD.replace(old, new)))
-    return str(caught.value)
-
 
 @pytest.mark.parametrize('name', shipped_profiles())
 def test_every_shipped_number_has_a_source_and_a_quality(name: str) -> None:
@@ -131,50 +83,6 @@ def test_an_unknown_profile_name_lists_the_shipped_ones() -> None:
     """Claim: a wrong name is answered with the right ones; shown with one letter wrong."""
     with pytest.raises(InputError, match='raspberry-pi-4, raspberry-pi-5'):
         load_profile('rasberry-pi-4')
-
-
-@pytest.mark.parametrize(('old', 'new', 'line', 'words'), [
-    ('{value: 2 ms, per', '{valu: 2 ms, per', 30, 'costs.fl.train.any'),
-    ('  busy: {value: 0.5 W', '  busy: {value: 0.5', 10, "found '0.5'; expected a power with its unit"),
-    ('{value: 1 W,', '{value: 0 W,', 9, 'expected more than 0'),
-    ('{value: 1 W,', '{value: -1 W,', 9, 'expected no negative power'),
-    ('value: 1000 cycles', 'value: 1000 furlongs', 15, 'expected a time with its unit'),
-    ('value: 1000 cycles', 'value: 1000', 15, 'expected a time with its unit'),
-    ('  kem.keygen:', '  kem.keygn:', 14, 'costs.kem.keygn: found an unknown key'),
-    ('    ML-KEM-768:', '    Kyber768:', 15, "expected 'ML-KEM-512', 'ML-KEM-768'"),
-    ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: assumption', 15, "found 'assumption'"),
-    ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: derived', 15, 'add a formula'),
-    ('cycles, source: bench', 'cycles, source: bensh', 15, "unknown source 'bensh'"),
-    ('{bytes: 1024, value: 20 us}', '{bytes: 8, value: 20 us}', 17, 'expected ascending sizes'),
-    ('{bytes: 1024, value: 20 us}', '{bytes: 1024, value: 20 ns}', 17, 'expected no falling curve'),
-    ('{bytes: 16, value: 1 us}', '{bytes: 16, value: 0 s}', 19, 'expected more than 0'),
-    ('      points:', '      value: 3 us\n      points:', 17, 'neither or both of value and points'),
-    ('per: sample, ', '', 30, 'expected one per sample'),
-    ('step: 0.2,', 'step: 0.3,', 28, 'expected 1, because value is the mean'),
-    ('law: geometric', 'law: lognormal', 28, "expected ['sigma'] for lognormal"),
-    ('p: 0.25, source: bench, quality: primary', 'p: 0.25, source: bench, quality: assumption', 24, 'leave the'),
-    ('cores: {value: 2', 'cores: {value: 2.5', 6, 'whole number'),
-    ('name: gadget', 'name: other', 1, "expected the file's name 'gadget'"),
-    ('title: "A gadget"\n', '', 1, 'title: found nothing; expected this key; add it'),
-    ('title: "A gadget"', 'name: gadget', 2, 'duplicate key'),
-    ('{value: 2, source', '[value: 2, source', 6, 'found no YAML'),
-])
-def test_a_broken_profile_is_refused_in_one_line(tmp_path: Path, old: str, new: str, line: int, words: str) -> None:
-    """Claim: each mistake is told in one line with file, line and what to do; shown on 24 broken copies of one file."""
-    message = refusal(tmp_path, old, new)
-    assert '\n' not in message
-    assert re.match(rf'{tmp_path}/gadget\.yaml:{line}\b', message), message
-    assert words in message
-    assert message.count('; ') >= 2, 'found ...; expected ...; what to do'
-
-
-@pytest.mark.parametrize('data', [b'', b'- 1\n- 2\n', b'\xff\xfe\xff'])
-def test_a_file_that_is_no_profile_at_all_is_refused(tmp_path: Path, data: bytes) -> None:
-    """Claim: an empty file, a list and bytes that are not text are input errors; shown on each."""
-    path = tmp_path / 'gadget.yaml'
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=r'gadget.yaml:\d+: found'):
-        load_profile(path)
 
 
 def mean_and_sd(cost: Cost) -> tuple[float, float]:
