@@ -5,19 +5,24 @@ Errors that iomtwin raises on purpose are one line and an exit code: 2 for bad i
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from rich.console import Console, RenderableType
+from sim.interrupts import INTERRUPTED, LINE, leaving, unwinding
 
-from sim.errors import IomtwinError, one_line
+with leaving():  # these imports take long enough to be interrupted
+    import typer
+    from rich.console import Console, RenderableType
+
+    from sim.errors import IomtwinError, RunError, one_line
 
 if TYPE_CHECKING:
     from sim.replicating import Plan
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="A twin of a hospital's Internet of Medical Things under post-quantum cryptography.")
 PIPED_COLUMNS = 110  # of output that goes to a file
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it; typer makes it of an interrupt
+CLOSED = 141  # 128 + SIGPIPE: whoever read the output has read enough
+OUT_OF_MEMORY = 'memory ran out; take fewer devices, a shorter duration or --trace none'
 
 ScenarioName = Annotated[str, typer.Argument(metavar='SCENARIO', help='A .yaml file, or the name of a shipped one.')]
 Overrides = Annotated[list[str] | None,
@@ -38,29 +44,70 @@ Jobs = Annotated[int, typer.Option(min=0, max=4096, help='Processes for replicat
 
 def main() -> None:
     """Run the command line and turn errors into one line and an exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us politely interrupts us
-    try:
-        code = app(standalone_mode=False) or 0  # what a command returns is nothing; of an early exit, its code
-    except IomtwinError as error:
-        print(f'iomtwin: {error}', file=sys.stderr)
-        code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except Exception as error:
-        code = _usage(error)
-    if code == INTERRUPTED:
-        print('iomtwin: interrupted; finished runs are kept, the unfinished one is removed', file=sys.stderr)
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # then there is nothing left to interrupt
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it is None if it was closed before we began
+            stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]  # what a terminal cannot show
+    with leaving():
+        code = _ended(sys.argv[1:])
     if code:
         sys.exit(code)
 
 
-def _usage(error: Exception) -> int:
-    """Print a usage error of the command line; raise anything else."""
+def _ended(arguments: list[str]) -> int:
+    """Run a command and return its exit code; whatever went wrong is told."""
+    message = ''
+    try:
+        code = app(arguments or ['--help'], standalone_mode=False) or 0  # of an early exit, its code
+        _say('')
+    except IomtwinError as error:
+        message, code = str(error), error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED  # typer may make it of an interrupt as well
+    except MemoryError:
+        message, code = OUT_OF_MEMORY, 1
+    except OSError as error:
+        _discard_output()
+        message, code = f'{error.filename or "output"}: {error.strerror or error}; look after the disk and the path', 1
+    except SystemExit:  # what click and rich make of a closed pipe
+        _discard_output()
+        code = CLOSED
+    except Exception as error:
+        message, code = _usage(error), 2
+    line = LINE if code == INTERRUPTED else f'iomtwin: {message}\n' if message else ''
+    if sys.stderr is not None:
+        with suppress(OSError):  # whoever listened may have gone
+            print(line, end='', file=sys.stderr)
+    return code
+
+
+def _usage(error: Exception) -> str:
+    """Return what a usage error of the command line says; raise anything else."""
     message: Callable[[], str] | None = getattr(error, 'format_message', None)
     if message is None:
         raise error
-    print(f'iomtwin: {one_line(message())} (iomtwin --help lists the commands)', file=sys.stderr)
-    return 2
+    return f'{one_line(message())} (iomtwin --help lists the commands)'
+
+
+def _say(text: str) -> None:
+    """Print a text now, so that it is here that an output which takes no more shows itself."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        raise typer.Exit(CLOSED) from None
+    except OSError as error:
+        _discard_output()
+        raise RunError(f'the output cannot be written ({error.strerror}); make room, or send it elsewhere') from None
+
+
+def _discard_output() -> None:
+    """Send what is left of the output to nowhere: Python would try again at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command()
@@ -79,16 +126,15 @@ def check(
     from sim.scenario import Scenario
 
     if schema:
-        print(json.dumps(Scenario.model_json_schema(), indent=2))
+        _say(json.dumps(Scenario.model_json_schema(), indent=2) + '\n')
         return
     if scenario is None:
         raise typer.BadParameter('give a SCENARIO, or --schema')
     loaded, origin = load(scenario, overrides or [])
     model = lower(loaded, origin)
-    print(resolved_yaml(loaded, origin.arrivals), end='')
     n_devices = int((model.entities.attachment >= 0).sum())
-    print(f'# {n_devices:,} devices of {len(loaded.devices)} classes, {model.stations.n:,} stations, '
-          f'{model.routes.stream.size:,} route templates')
+    _say(f'{resolved_yaml(loaded, origin.arrivals)}# {n_devices:,} devices of {len(loaded.devices)} classes, '
+         f'{model.stations.n:,} stations, {model.routes.stream.size:,} route templates\n')
 
 
 @app.command()
@@ -120,13 +166,14 @@ def run(
     _print(run_tables(runs))
     if len(runs) > 1:
         folder = runs[0].folder.parent
-        write(runs, folder)
-        print(f'{len(runs)} runs; every mean and percentile with its 95 % interval: {folder / "summary.json"}')
+        with unwinding():
+            write(runs, folder)
+        _say(f'{len(runs)} runs; every mean and percentile with its 95 % interval: {folder / "summary.json"}\n')
         return
     manifest = runs[0].manifest
-    print(f'{manifest["n_jobs"]:,} messages, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '
-          f'{manifest["engine_wall_s"]:.1f} s by the {manifest["engine"]} engine')
-    print(f'report: {runs[0].folder / "report.html"}')
+    _say(f'{manifest["n_jobs"]:,} messages, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '
+         f'{manifest["engine_wall_s"]:.1f} s by the {manifest["engine"]} engine\n'
+         f'report: {runs[0].folder / "report.html"}\n')
 
 
 @app.command()
@@ -139,6 +186,7 @@ def compare(
     out: Out = Path('results'),
 ) -> None:
     """Compare scenarios with the first: paired differences with 95 % intervals."""
+    from analysis.compare import common_seeds
     from analysis.compare import compare as compare_runs
     from analysis.tables import comparison_table
     from sim.loading import load
@@ -148,17 +196,22 @@ def compare(
 
     if len(scenarios) < 2:
         raise typer.BadParameter('give at least two scenarios')
+    given = {name: find_runs(Path(name)) for name in scenarios if _is_folder(name)}
+    # Summaries are read here, so that damage is told before anything is simulated.
+    seeds = {name: [run.manifest['seed'] for run in side if run.summary] for name, side in given.items()}
     plans: list[Plan] = []
     for name in scenarios:
-        if not Path(name).is_dir():
+        if name not in given:
             loaded, origin = load(name, overrides or [])
             plans += [Plan(loaded, origin, loaded.seed + i) for i in range(replications)]
+            seeds[name] = [plan.seed for plan in plans[-replications:]]
+    for name in scenarios[1:]:
+        common_seeds(seeds[scenarios[0]], seeds[name])
     for plan in {id(plan.scenario): plan for plan in plans}.values():
         prepare(plan.scenario, plan.origin)  # a mistake in the last scenario is told before the first one runs
     simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out / 'compare'))  # not over richer runs
-    sides = [find_runs(Path(name)) if Path(name).is_dir() else list(islice(simulated, replications))
-             for name in scenarios]
-    names = [side[0].folder.parent.name if Path(name).is_dir() else Path(name).stem if name.endswith('.yaml') else name
+    sides = [given[name] if name in given else list(islice(simulated, replications)) for name in scenarios]
+    names = [side[0].folder.parent.name if name in given else Path(name).stem if name.endswith('.yaml') else name
              for name, side in zip(scenarios, sides, strict=True)]
     for name, side in zip(names[1:], sides[1:], strict=True):
         _print(comparison_table(compare_runs(sides[0], side), names[0], name))
@@ -169,7 +222,9 @@ def report(folder: Annotated[Path, typer.Argument(metavar='RUN', help='A run fol
     """Write one self-contained HTML page for a run."""
     from analysis.report import write_report
 
-    print(write_report(folder))
+    with unwinding():
+        page = write_report(folder)
+    _say(f'{page}\n')
 
 
 @app.command()
@@ -190,7 +245,13 @@ def _print(table: RenderableType) -> None:
     console = Console()
     if not console.is_terminal and 'COLUMNS' not in os.environ:
         console = Console(width=PIPED_COLUMNS)
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    _say(captured.get())
+
+
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name)  # noqa: PTH112 - Path.is_dir raises if the name is too long
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
@@ -217,7 +278,7 @@ def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
     columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TextColumn('{task.fields[rate]}'),
                TimeRemainingColumn())
     terminal = Console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+    with unwinding(), Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(f'{len(plans)} runs' if len(plans) > 1 else plans[0].scenario.name, total=simulated_s,
                             rate='')
 

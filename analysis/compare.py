@@ -4,7 +4,8 @@ Runs are paired by seed. Only metrics that both sides have are compared; a diffe
 excludes zero. Left out: multiple-comparison correction; with many metrics, some intervals exclude zero by chance.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -41,10 +42,7 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     """
     base_by_seed = {run.manifest['seed']: run for run in base}
     other_by_seed = {run.manifest['seed']: run for run in other}
-    seeds = sorted(base_by_seed.keys() & other_by_seed.keys())
-    if not seeds:
-        raise InputError(f'no seed is on both sides: {sorted(base_by_seed)} and {sorted(other_by_seed)}; run both with '
-                         'the same seeds')
+    seeds = common_seeds(base_by_seed, other_by_seed)
     left = [_statistics(base_by_seed[seed]) for seed in seeds]
     right = [_statistics(other_by_seed[seed]) for seed in seeds]
     rows = []
@@ -63,8 +61,24 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
+def common_seeds(base: Iterable[int], other: Iterable[int]) -> list[int]:
+    """Return the seeds that are on both sides.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    left, right = sorted(set(base)), sorted(set(other))
+    seeds = [seed for seed in left if seed in right]
+    if not seeds:
+        raise InputError(f'no seed is on both sides: {left} and {right}; run both with the same seeds')
+    return seeds
+
+
 def _statistics(run: Run) -> dict[tuple[Key, str], float]:
     return {
         (key_of(row), statistic): row[statistic]
-        for row in run.summary for statistic in COMPARED.get(row['metric'], ()) if row[statistic] is not None
+        for row in run.summary for statistic in COMPARED.get(row['metric'], ())
+        if row[statistic] is not None and math.isfinite(row[statistic])
     }

@@ -16,12 +16,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from ruamel.yaml import YAML
 
 from analysis import figures
 from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, spell
 from analysis.tables import rounds_said
-from sim.results.folder import Run, read_run
+from sim.errors import InputError, IomtwinError
+from sim.results.folder import Run, complete_file, read_run
 from sim.scenario import Delay, Size
 
 TEMPLATES = Path(__file__).resolve().parent / 'templates'
@@ -46,11 +46,21 @@ def write_report(folder: Path) -> Path:
     Raises
     ------
     InputError
-        If the folder is not a run folder.
+        If the folder is not a whole run folder.
+    RunError
+        If the page cannot be written.
     """
-    page = Path(folder) / 'report.html'
-    page.write_text(render(read_run(folder)), 'utf-8')
-    return page
+    run = read_run(folder)
+    try:
+        text = render(run)
+    except (IomtwinError, MemoryError):
+        raise
+    except Exception as error:  # what one file says and another does not can show anywhere in the page
+        raise InputError(f"'{folder}' has no page ({type(error).__name__}: {error}): its files do not fit together; "
+                         'make the run again') from error
+    with complete_file(run.folder / 'report.html') as page:
+        page.write_text(text, 'utf-8')
+    return run.folder / 'report.html'
 
 
 def render(run: Run) -> str:
@@ -58,7 +68,7 @@ def render(run: Run) -> str:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
     environment.filters['exact'] = exact
-    scenario = read_scenario(run)
+    scenario = run.scenario
     flows, classes, rounds = flow_rows(run.summary), class_table(run.summary, scenario), run.table('rounds')
     stations = run.table('stations')
     return environment.get_template('report.html').render(
@@ -72,12 +82,6 @@ def render(run: Run) -> str:
         deadline_missed=DEADLINE_MISSED, message_bytes=MESSAGE_BYTES,
         figures=_figures(run, classes, rounds), observed_s=observed_s(scenario), warm_up_s=seconds(scenario['warm_up']),
     )
-
-
-def read_scenario(run: Run) -> Tree:
-    """Return the resolved scenario of a run as it stands in its file, so that older ones can still be read."""
-    tree: Tree = YAML(typ='safe', pure=True).load(run.scenario_text)
-    return tree
 
 
 def exact(value: float | None, unit: str) -> Markup:

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from analysis.figures import INK, STYLE, draw_latencies, draw_powers
-from analysis.report import class_table, completed_latencies, flow_names, read_scenario
+from analysis.report import class_table, completed_latencies, flow_names
 from sim.results.folder import Run, read_run
 
 PICTURE = Path(__file__).resolve().parent / 'teaching-hospital.png'
@@ -31,7 +31,7 @@ def draw(run: Run) -> Figure:
         draw_latencies(left, flows)
         left.set_title('How long a job takes', pad=30)
         right.set_title('What a device draws, and its cryptography', pad=30)
-        draw_powers(right, class_table(run.summary, read_scenario(run)))
+        draw_powers(right, class_table(run.summary, run.scenario))
         for axes in (left, right):
             legend = axes.legend(loc='lower left', bbox_to_anchor=(-0.02, 0.99), ncols=4, columnspacing=1.0,
                                  handlelength=1.6, fontsize=9.5)

@@ -44,7 +44,15 @@ class Plan:
 
 def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], object] | None = None,
              progress: Callable[[float, int], None] | None = None) -> Run:
-    """Make one run and write its folder; `finish` may add files before it gets its name."""
+    """Make one run and write its folder, to which `finish` may then add files.
+
+    Raises
+    ------
+    InputError
+        If the scenario cannot be lowered.
+    RunError
+        If the run fails, and then there is no folder; or if only `finish` does, and the folder stays.
+    """
     scenario = with_seed(plan.scenario, plan.seed)
     end_s = scenario.duration
 
@@ -52,13 +60,29 @@ def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], ob
         if progress is not None:
             progress(min(now_s / end_s, 1.0), n_jobs)
 
-    lowered = prepare(scenario, plan.origin)  # bad input is told before a folder is made
-    target = scenario_folder(out, scenario, lowered.profiles) / f'seed-{plan.seed}'
-    with complete_folder(target) as folder:
-        write_run(folder, execute_lowered(lowered, engine=plan.engine, trace=trace, progress=report))
+    try:
+        lowered = prepare(scenario, plan.origin)  # bad input is told before a folder is made
+        target = scenario_folder(out, scenario, lowered.profiles) / f'seed-{plan.seed}'
+        with complete_folder(target) as folder:
+            write_run(folder, execute_lowered(lowered, engine=plan.engine, trace=trace, progress=report))
+            problem = _finished(finish, folder).replace(str(folder), str(target))
+    except MemoryError:
+        raise RunError(f'{scenario.name}, seed {plan.seed}: memory ran out; take fewer devices, a shorter duration, '
+                       '--trace none or fewer --jobs') from None
+    if problem:
+        raise RunError(f'{target}: the run is complete and kept, but its page could not be made ({problem}); try '
+                       f'iomtwin report {target}')
+    return read_run(target)
+
+
+def _finished(finish: Callable[[Path], object] | None, folder: Path) -> str:
+    """Add the last files to a complete run, and return what went wrong with that."""
+    try:
         if finish is not None:
             finish(folder)
-    return read_run(target)
+    except Exception as error:  # of whatever kind: the run was long, and its tables are whole
+        return f'{type(error).__name__}: {" ".join(str(error).split())}'
+    return ''
 
 
 def simulate_all(plans: Sequence[Plan], out: Path, *, n_processes: int, trace: Trace,
@@ -181,13 +205,24 @@ def _tell_parent(news: Any, plan: int, share: float, n_jobs: int) -> None:
 
 def _work(tasks: Any, news: Any, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
     """Make runs until there are no more; SIGTERM unwinds, so that no partial folder stays."""
+    heard = []
 
     def end(*_: object) -> None:
+        heard.append(True)
         news.cancel_join_thread()  # perhaps nobody reads any more
         sys.exit(143)
 
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _work_off(tasks, news, out, trace, finish)
+    except Exception:
+        if not heard:
+            raise
+        sys.exit(143)  # a library made something else of the first one
+
+
+def _work_off(tasks: Any, news: Any, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
     while (task := tasks.get()) is not None:
         i, plan = task
         try:

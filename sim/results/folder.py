@@ -8,7 +8,6 @@ goes to a hidden name beside its place, which it takes when it is complete. The 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import secrets
 import shutil
@@ -22,6 +21,8 @@ from typing import Any
 import polars as pl
 
 from sim.errors import InputError, RunError
+from sim.results.files import MANIFEST, SUMMARY, read_json, read_table, read_tree
+from sim.yaml_source import read_file
 
 PARTIAL, OLD = '.partial', '.old'
 REPLACEMENTS_MAX = 100
@@ -36,24 +37,32 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What was run, with what, and whether it counts."""
-        loaded: dict[str, Any] = json.loads((self.folder / 'manifest.json').read_text('utf-8'))
+        loaded: dict[str, Any] = read_json(self.folder / 'manifest.json', MANIFEST)
         return loaded
 
     @cached_property
     def summary(self) -> list[dict[str, Any]]:
         """The metrics, one row each."""
-        loaded: list[dict[str, Any]] = json.loads((self.folder / 'summary.json').read_text('utf-8'))
+        loaded: list[dict[str, Any]] = read_json(self.folder / 'summary.json', SUMMARY)
         return loaded
 
     @property
     def scenario_text(self) -> str:
         """The resolved scenario, as YAML."""
-        return (self.folder / 'scenario.yaml').read_text('utf-8')
+        path = self.folder / 'scenario.yaml'
+        return read_file(path, str(path))
+
+    @property
+    def scenario(self) -> dict[str, Any]:
+        """The resolved scenario as it stands in its file."""
+        return read_tree(self.folder / 'scenario.yaml')
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table by its name without ending; empty when the run has none."""
         path = self.folder / f'{name}.parquet'
-        return pl.read_parquet(path) if path.exists() else pl.DataFrame()
+        trace = self.manifest.get('trace', 'none')
+        is_due = {'jobs': trace != 'none', 'stages': trace == 'stages', 'rounds': False}.get(name, True)
+        return read_table(path, name) if is_due or path.exists() else pl.DataFrame()
 
 
 def read_run(folder: str | Path) -> Run:
@@ -65,7 +74,7 @@ def read_run(folder: str | Path) -> Run:
         If the folder is not one.
     """
     run = Run(Path(folder))
-    if not (run.folder / 'manifest.json').is_file() or not (run.folder / 'summary.json').is_file():
+    if not _is_file(run.folder / 'manifest.json') or not _is_file(run.folder / 'summary.json'):
         raise InputError(f"'{folder}' is not a run folder; expected manifest.json and summary.json in it")
     return run
 
@@ -78,13 +87,17 @@ def find_runs(folder: Path) -> list[Run]:
     InputError
         If there is none.
     """
-    if (folder / 'manifest.json').is_file():
+    if _is_file(folder / 'manifest.json'):
         return [read_run(folder)]
-    found = (path.parent for path in folder.glob('seed-*/manifest.json'))
+    found = (path.parent for path in folder.glob('seed-*/manifest.json')) if os.path.isdir(folder) else ()  # noqa: PTH112
     runs = [read_run(path) for path in sorted(found, key=lambda path: (len(path.name), path.name))]
     if not runs:
         raise InputError(f"'{folder}' holds no run; give a run folder, a scenario's folder or a .yaml file")
     return runs
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises if the name is too long, or may not be looked at
 
 
 @contextmanager
@@ -100,14 +113,17 @@ def complete_folder(target: Path) -> Iterator[Path]:
         If the disk is full, or refuses for another reason.
     """
     partial = _partial(target)
+    missing = [parent for parent in target.parents if not os.path.lexists(parent)]
     try:
         with _told(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.mkdir()
+            _make(partial)
             yield partial
             _replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        for parent in missing:  # from the inside; one that holds something stays
+            with suppress(OSError):
+                parent.rmdir()
 
 
 @contextmanager
@@ -146,6 +162,16 @@ def remove_partial(parent: Path, pid: int) -> None:
     """Remove what a process that was killed had not finished."""
     for partial in parent.glob(f'.*.{pid}-*{PARTIAL}'):
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make(partial: Path) -> None:
+    """Make a folder and those around it, which a process that has failed may be removing."""
+    for _ in range(REPLACEMENTS_MAX):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            partial.mkdir()
+            return
+    raise OSError(errno.ENOENT, 'other processes keep removing the folder around it')
 
 
 def _replace(partial: Path, target: Path) -> None:

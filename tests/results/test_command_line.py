@@ -49,7 +49,6 @@ class CommandLine:
 @pytest.fixture
 def iomt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """Return the command line, as wide as output to a file is."""
-    monkeypatch.setattr(iomtwin.signal, 'signal', lambda *_: None)  # this process keeps its own
     monkeypatch.delenv('COLUMNS', raising=False)
     return CommandLine(capsys, monkeypatch)
 
@@ -103,6 +102,13 @@ def test_an_unknown_profile_is_bad_input(iomt: CommandLine) -> None:
     assert done.errors.count('\n') == 1
     assert "'toaster'" in done.errors
     assert 'raspberry-pi-4' in done.errors
+
+
+def test_help_is_what_nothing_asks_for(iomt: CommandLine) -> None:
+    """Without arguments: the same page as with --help, and no error."""
+    assert iomt() == iomt('--help')
+    assert iomt().code == 0
+    assert all(command in iomt().out for command in COMMANDS)
 
 
 def test_check_prints_yaml_that_loads_as_the_same_scenario(iomt: CommandLine, tmp_path: Path) -> None:

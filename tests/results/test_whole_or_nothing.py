@@ -36,8 +36,14 @@ INTERRUPTED = 'iomtwin: interrupted; finished runs are kept, the unfinished one 
 
 
 def refuse(folder: Path) -> None:
-    """Fail at the last step of a run."""
-    raise ValueError(folder.name)
+    """Fail at the page of a run, in its middle."""
+    (folder / 'half').write_text('', 'utf-8')
+    raise ValueError(f'no page\nof {folder}')
+
+
+def fail(*_: object) -> None:
+    """Fail at the files of a run."""
+    raise MemoryError
 
 
 def partial_pids(out: Path) -> list[int]:
@@ -48,11 +54,23 @@ def partial_pids(out: Path) -> list[int]:
 # -- one process --------------------------------------------------------------------------------------------------
 
 
-def test_a_run_whose_report_fails_leaves_nothing(tmp_path: Path) -> None:
-    """An exception of the last step goes to the caller; no folder of the seed and none in the making is left."""
-    with pytest.raises(ValueError, match='partial'):
+def test_a_run_whose_page_fails_is_kept_and_says_so(tmp_path: Path) -> None:
+    """An exception of the last step becomes one line with the place of the run, which can be read."""
+    with pytest.raises(RunError, match=r'the run is complete and kept, but its page .*ValueError: no page') as caught:
         simulate(plan(QUIET, ()), tmp_path, trace='none', finish=refuse)
-    assert seeds(tmp_path) == hidden(tmp_path) == []
+    folder, = seeds(tmp_path)
+    assert str(caught.value).startswith(f'{folder}: ')
+    assert str(caught.value).endswith(f'(ValueError: no page of {folder}); try iomtwin report {folder}')
+    assert read_run(folder).summary
+    assert hidden(tmp_path) == []
+
+
+def test_memory_that_runs_out_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MemoryError while a run is written, as numpy raises it: RunError, and not even the folder around it."""
+    monkeypatch.setattr(replicating, 'write_run', fail)
+    with pytest.raises(RunError, match=r'^quiet, seed 1: memory ran out; take fewer devices'):
+        simulate(plan(QUIET, ()), tmp_path / 'results', trace='none')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
@@ -70,12 +88,14 @@ def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     assert seeds(tmp_path) == hidden(tmp_path) == []
 
 
-def test_a_run_that_fails_leaves_the_earlier_run_of_its_seed_as_it_was(tmp_path: Path) -> None:
+def test_a_run_that_fails_leaves_the_earlier_run_of_its_seed_as_it_was(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs into one folder, the second fails: every file of the first has its bytes."""
     folder = make(tmp_path, QUIET, ()).folder
     before = {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
-    with pytest.raises(ValueError, match='partial'):
-        simulate(plan(QUIET, ()), tmp_path, trace='stages', finish=refuse)
+    monkeypatch.setattr(replicating, 'write_run', fail)
+    with pytest.raises(RunError):
+        simulate(plan(QUIET, ()), tmp_path, trace='stages')
     assert {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()} == before
     assert hidden(tmp_path) == []
 
