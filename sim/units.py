@@ -75,7 +75,7 @@ def quantity(text: str, dimension: str) -> float:
     try:
         if not UNIT.fullmatch(unit_text):
             raise ValueError(unit_text)
-        value = float(number * _factor(unit_text, unit))
+        value = float(number * _factor(unit_text, unit)) + 0.0  # a negative zero is zero
     except pint.DimensionalityError:
         raise UnitError(f"'{text}' is not {a(dimension)}; write it like '{example}'") from None
     except ArithmeticError:
