@@ -62,10 +62,14 @@ def _ended(arguments: list[str]) -> int:
         _say('')
     except IomtwinError as error:
         message, code = str(error), error.exit_code
+    except typer.Exit as early:
+        code = early.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED  # typer may make it of an interrupt as well
     except MemoryError:
         message, code = OUT_OF_MEMORY, 1
+    except ImportError as error:
+        message, code = f'a library cannot be loaded ({error}); free memory, or install iomtwin anew', 1
     except OSError as error:
         _discard_output()
         message, code = f'{error.filename or "output"}: {error.strerror or error}; look after the disk and the path', 1
@@ -74,7 +78,7 @@ def _ended(arguments: list[str]) -> int:
         code = CLOSED
     except Exception as error:
         message, code = _usage(error), 2
-    line = LINE if code == INTERRUPTED else f'iomtwin: {message}\n' if message else ''
+    line = LINE if code == INTERRUPTED else f'iomtwin: {one_line(message)}\n' if message else ''
     if sys.stderr is not None:
         with suppress(OSError):  # whoever listened may have gone
             print(line, end='', file=sys.stderr)
@@ -86,7 +90,7 @@ def _usage(error: Exception) -> str:
     message: Callable[[], str] | None = getattr(error, 'format_message', None)
     if message is None:
         raise error
-    return f'{one_line(message())} (iomtwin --help lists the commands)'
+    return f'{message()} (iomtwin --help lists the commands)'
 
 
 def _say(text: str) -> None:

@@ -124,7 +124,8 @@ def read_table(path: Path, name: str) -> pl.DataFrame:
         If the file cannot be read, is not Parquet, or lacks a column or the right values in one.
     """
     try:
-        table = pl.read_parquet(path)
+        with path.open('rb') as stream:  # Polars takes a bracket in a name for a pattern
+            table = pl.read_parquet(stream)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InputError(f'{path}: is not a whole Parquet file ({" ".join(str(error).split())}); {REMEDY}') from None
     for column, kind in COLUMNS[name].items():

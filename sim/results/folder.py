@@ -199,6 +199,7 @@ def write_table(table: pl.DataFrame, path: Path) -> None:
         If it cannot be written.
     """
     try:
-        table.write_parquet(path)
+        with path.open('wb') as stream:  # Polars refuses names that are no UTF-8
+            table.write_parquet(stream)
     except pl.exceptions.ComputeError as error:  # what Polars makes of a full disk
         raise OSError(str(error).rpartition('IO error: ')[2]) from error

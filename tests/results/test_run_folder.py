@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -391,6 +392,13 @@ def test_runs_of_a_scenario_are_found_in_the_order_of_their_seeds(tmp_path: Path
         for file in ('manifest.json', 'summary.json'):
             (tmp_path / name / file).write_text(json.dumps({}), 'utf-8')
     assert [run.folder.name for run in find_runs(tmp_path)] == ['seed-2', 'seed-10']
+
+
+def test_a_run_folder_may_be_anywhere(tmp_path: Path) -> None:
+    """A folder with brackets, a line break and a byte that is no letter in its name: written and read as any other."""
+    run = make(tmp_path / os.fsdecode(b'a[b]{c}*\n\xe4'), QUIET, ())
+    assert run.table('jobs').height == run.manifest['n_jobs']
+    assert find_runs(run.folder.parent) == [run]
 
 
 def test_what_is_no_run_folder_is_an_error_that_says_what_one_holds(tmp_path: Path) -> None:
