@@ -205,7 +205,8 @@ class Arrivals:
 
     def _arrivals_before(self, until_s: float) -> Arrived:
         """Return the arrivals up to a time, emitter by emitter."""
-        parts, emitter = [], 0
+        parts: list[Arrived] = []
+        emitter = 0
         while emitter < self._emitters.size:
             rows = np.empty(2 * BLOCK_ARRIVALS, ARRIVAL) if parts else self._rows
             n, emitter = _fill(rows, until_s, emitter, self._sources, self._emitters, self._next_s, *self._tables)

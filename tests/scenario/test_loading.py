@@ -24,7 +24,7 @@ from sim.resolving import profiles_of, resolved_yaml, scenario_hash
 from sim.running import run_model
 from sim.scenario import SIZE_MAX, Scenario
 from sim.units import DIMENSIONS, quantity, spell
-from sim.yaml_source import FILE_BYTES_MAX, read_yaml, spell_key
+from sim.yaml_source import read_yaml, spell_key
 from tests.scenario.clinic import CLINIC, TEXT, edited, scenario_of
 from tests.scenario.json_schema import problems
 from tests.scenario.reduced import few_wards
