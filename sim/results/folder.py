@@ -7,6 +7,7 @@ goes to a hidden name beside its place, which it takes when it is complete. The 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import secrets
@@ -26,6 +27,7 @@ from sim.yaml_source import read_file
 
 PARTIAL, OLD = '.partial', '.old'
 REPLACEMENTS_MAX = 100
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 @dataclass(frozen=True)
@@ -184,10 +186,21 @@ def _replace(partial: Path, target: Path) -> None:
                 raise
         else:
             return
+        if _exchange(partial, target):
+            return
         with suppress(FileNotFoundError):  # another process was faster
             target.rename(partial / OLD)
         shutil.rmtree(partial / OLD, ignore_errors=True)
     raise OSError(errno.EEXIST, 'other processes keep writing to it')
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names at once, so that a reader finds the one folder or the other; return whether the system could."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), 'renameat2', None)  # Linux 3.15, glibc 2.28
+    if renameat2 is None:
+        return False
+    failed: int = renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), ctypes.c_uint(RENAME_EXCHANGE))
+    return failed == 0
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:

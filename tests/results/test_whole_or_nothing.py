@@ -100,6 +100,29 @@ def test_a_run_that_fails_leaves_the_earlier_run_of_its_seed_as_it_was(
     assert hidden(tmp_path) == []
 
 
+def test_a_reader_finds_a_run_at_every_moment_of_a_replacement(tmp_path: Path) -> None:
+    """A folder replaced two hundred times while another thread reads it: the manifest is there each time."""
+    target, missed, is_over = tmp_path / 'seed-1', list[int](), threading.Event()
+
+    def write() -> None:
+        with complete_folder(target) as folder:
+            (folder / 'manifest.json').write_text('{}')
+
+    def look() -> None:
+        while not is_over.is_set():
+            if not (target / 'manifest.json').exists():
+                missed.append(1)
+
+    write()
+    reader = threading.Thread(target=look)
+    reader.start()
+    for _ in range(200):
+        write()
+    is_over.set()
+    reader.join()
+    assert missed == []
+
+
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     """Traced, then not: no file of the first is left."""
     first = make(tmp_path, QUIET, (), trace='stages').folder

@@ -88,7 +88,7 @@ class Station:
         if up == self.up:
             return
         self.up = up
-        for work in list(self._serving.values()):
+        for _, work in sorted(self._serving.items()):
             self._suspend(work)
             work.remaining = work.amount
         if up:
@@ -128,7 +128,7 @@ class Station:
 
     def close(self) -> None:
         """Account for what is still in service and waiting at the end of the run."""
-        for work in self._serving.values():
+        for _, work in sorted(self._serving.items()):  # in the order of the servers: sums of floats depend on it
             self._account(work)
         self._count_waiting()
 
