@@ -87,10 +87,9 @@ def _ended(arguments: list[str]) -> int:
 
 def _usage(error: Exception) -> str:
     """Return what a usage error of the command line says; raise anything else."""
-    message: Callable[[], str] | None = getattr(error, 'format_message', None)
-    if message is None:
+    if not hasattr(error, 'format_message'):
         raise error
-    return f'{message()} (iomtwin --help lists the commands)'
+    return f'{error.format_message()} (iomtwin --help lists the commands)'
 
 
 def _say(text: str) -> None:
