@@ -102,7 +102,8 @@ def test_a_run_that_fails_leaves_the_earlier_run_of_its_seed_as_it_was(
 
 def test_a_reader_finds_a_run_at_every_moment_of_a_replacement(tmp_path: Path) -> None:
     """A folder replaced two hundred times while another thread reads it: the manifest is there each time."""
-    target, missed, is_over = tmp_path / 'seed-1', list[int](), threading.Event()
+    target, is_over = tmp_path / 'seed-1', threading.Event()
+    missed: list[bool] = []
 
     def write() -> None:
         with complete_folder(target) as folder:
@@ -111,7 +112,7 @@ def test_a_reader_finds_a_run_at_every_moment_of_a_replacement(tmp_path: Path) -
     def look() -> None:
         while not is_over.is_set():
             if not (target / 'manifest.json').exists():
-                missed.append(1)
+                missed.append(True)
 
     write()
     reader = threading.Thread(target=look)

@@ -103,10 +103,10 @@ TABLES = {
     'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
 COUNTERS = ('n_stations', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts', 'n_curve_points',
-            'n_quantiles', 'n_consumers', 'n_queues', 'n_rows',
-            'n_events', 'is_apart', 'n_acted', 'event_number', 'n_free_jobs', 'n_free_works', 'n_live',
-            'n_launched', 'n_hops', 'n_unacknowledged', 'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
-            'events_max', 'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
+            'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted', 'event_number',
+            'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged', 'n_outcomes',
+            'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin', 'events_max', 'outcomes_max',
+            'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
 MACHINE = np.dtype([('now', 'f8'), ('from_s', 'f8'), ('to_s', 'f8'), *((name, 'i8') for name in COUNTERS),
                     *((name, 'i8') for name in TABLES)], align=True)
 
