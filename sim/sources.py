@@ -22,7 +22,8 @@ from sim.compiling import compiled
 from sim.laws import ARRIVE, GAP, PHASE, event_key, job_key, uniform
 from sim.model import LISTED, PERIODIC, Model
 
-BLOCK_ARRIVALS = 65_536  # about 4 MB a block, small against everything else
+BLOCK_ARRIVALS = 65_536  # at least; 3 MB a block
+EMITTERS_AN_ARRIVAL = 8  # at most: of rarer arrivals each would be a cache miss
 IN_ONE_BIN_MAX = 64  # arrivals, until sorting them one by one would take longer than sorting all
 DAY_S = 86_400.0
 ARRIVAL = np.dtype([
@@ -175,12 +176,13 @@ class Arrivals:
         self._tables = (entities.key, model.starts_at_s, run_key, sources.by_hour, sources.listed_s,
                         np.concatenate(list_first))
         _begin(self._sources, self._emitters, self._next_s, *self._tables)
+        self._n_block = max(BLOCK_ARRIVALS, self._emitters.size // EMITTERS_AN_ARRIVAL)
         self._block_s = self._block_length(model)
-        self._rows = np.empty(2 * BLOCK_ARRIVALS, ARRIVAL)
+        self._rows = np.empty(2 * self._n_block, ARRIVAL)
         self._from_s = 0.0
 
     def _block_length(self, model: Model) -> float:
-        """Return how many seconds hold about `BLOCK_ARRIVALS` at the busiest hour."""
+        """Return how many seconds hold about one block at the busiest hour."""
         sources = model.sources
         n_emitters = self._sources['end'] - self._sources['first']
         peak = np.ones(sources.stream.size)
@@ -189,7 +191,7 @@ class Arrivals:
         timed = sources.timing != LISTED
         rate = float(np.sum(n_emitters[timed] * peak[timed] / sources.gap_s[timed]))
         rate += sources.listed_s.size / model.duration_s
-        return BLOCK_ARRIVALS / rate if rate > 0 else math.inf
+        return self._n_block / rate if rate > 0 else math.inf
 
     def next_block(self) -> Arrived | None:
         """Return the next arrivals before the run's duration in their order, or None when there are no more."""
@@ -208,7 +210,7 @@ class Arrivals:
         parts: list[Arrived] = []
         emitter = 0
         while emitter < self._emitters.size:
-            rows = np.empty(2 * BLOCK_ARRIVALS, ARRIVAL) if parts else self._rows
+            rows = np.empty_like(self._rows) if parts else self._rows
             n, emitter = _fill(rows, until_s, emitter, self._sources, self._emitters, self._next_s, *self._tables)
             parts.append(rows[:n])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import from_dtype, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from sim.sources import ARRIVAL
 Records = NDArray[Any]
 
 NONE = -1
+CACHE_LINE_BYTES = 64
 
 HOP = np.dtype([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
@@ -102,11 +104,11 @@ TABLES = {
     'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK, 'free_works': NUMBER, 'events': EVENT,
     'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
-COUNTERS = ('n_stations', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts', 'n_curve_points',
-            'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted', 'event_number',
-            'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged', 'n_outcomes',
-            'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin', 'events_max', 'outcomes_max',
-            'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
+COUNTERS = ('n_stations', 'n_model_servers', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
+            'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted',
+            'event_number', 'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
+            'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
+            'events_max', 'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
 MACHINE = np.dtype([('now', 'f8'), ('from_s', 'f8'), ('to_s', 'f8'), *((name, 'i8') for name in COUNTERS),
                     *((name, 'i8') for name in TABLES)], align=True)
 
@@ -128,11 +130,34 @@ def _reader(dtype: Any) -> Any:
     return at
 
 
+def _fetcher(dtype: Any) -> Any:
+    """Return a compiled function of (address of a table, row) that asks for the row's memory and does not wait."""
+    n_bytes = dtype.itemsize
+
+    @intrinsic
+    def fetch(typingctx: Any, address: Any, row: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+            base, index = arguments
+            begin = builder.add(base, builder.mul(index, index.type(n_bytes)))
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            prefetch = builder.module.declare_intrinsic(
+                'llvm.prefetch', [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
+            for offset in (*range(0, n_bytes - 1, CACHE_LINE_BYTES), n_bytes - 1):
+                at = builder.inttoptr(builder.add(begin, begin.type(offset)), byte)
+                builder.call(prefetch, [at, number(1), number(3), number(1)])  # to be written, soon again, data
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), codegen
+
+    return fetch
+
+
 hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, event_at, inbox_at = (
     _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, EVENT,
                                  INBOX))
 outcome_at, job_row_at, hop_row_at, flow_at, line_at, curve_at, law_at, number_at, float_at, arrival_at = (
     _reader(dtype) for dtype in (OUTCOME, JOB_ROW, HOP_ROW, FLOW, LINE, CURVE, LAW, NUMBER, FLOAT, ARRIVAL))
+fetch_entity, fetch_station, fetch_server = (_fetcher(dtype) for dtype in (ENTITY, STATION, SERVER))
 
 
 @intrinsic

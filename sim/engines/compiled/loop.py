@@ -18,6 +18,9 @@ from sim.engines.compiled.layout import (
     arrival_at,
     entity_at,
     event_at,
+    fetch_entity,
+    fetch_server,
+    fetch_station,
     job_at,
     number_at,
     server_at,
@@ -26,6 +29,8 @@ from sim.engines.compiled.layout import (
 )
 from sim.engines.compiled.pools import new_job
 from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
+
+ARRIVALS_A_STEP = 4
 
 # Why the loop returns to Python.
 NOTHING_LEFT, TIME_IS_UP, NEEDS_ARRIVALS, NEEDS_ROOM, NEEDS_PYTHON, IS_LONG = range(6)
@@ -66,6 +71,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
         m.now = time_s
         if is_arrival:
             m.next_arrival += 1
+            _fetch_ahead(m)
             if entity_at(m.entities, arrival.entity).sending:
                 enter(m, new_job(m, arrival.job, arrival.stream, 0, arrival.entity, arrival.k), 0)
             continue
@@ -74,6 +80,30 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
             return NEEDS_PYTHON
         drop_first(m)
         _act(m, kind, a, b)
+
+
+@compiled
+def _fetch_ahead(m):
+    """Ask for the memory of the devices that send next, so that it is there when their turn comes.
+
+    Each step reads what the one before has brought: the device and its CPU, the air around it, that air's server.
+    """
+    if m.next_arrival + 3 * ARRIVALS_A_STEP >= m.n_arrivals:
+        return
+    entity = arrival_at(m.arrivals, m.next_arrival + 3 * ARRIVALS_A_STEP).entity
+    fetch_entity(m.entities, entity)
+    fetch_station(m.stations, m.n_stations + entity)
+    fetch_server(m.servers, m.n_model_servers + entity)
+    entity = arrival_at(m.arrivals, m.next_arrival + 2 * ARRIVALS_A_STEP).entity
+    fetch_station(m.stations, _air(m, entity))
+    entity = arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP).entity
+    fetch_server(m.servers, station_at(m.stations, _air(m, entity)).first_server)
+
+
+@compiled
+def _air(m, entity):
+    attachment = entity_at(m.entities, entity).attachment
+    return number_at(m.slots, attachment * 4).value if attachment >= 0 else m.n_stations + entity
 
 
 @compiled

@@ -42,6 +42,7 @@ class Memory:
         m['traces_jobs'], m['traces_hops'] = trace != 'none', trace == 'stages'
         m['margin'] = window_max + ROWS_PER_EVENT
         m['n_stations'], m['n_rows'] = model.stations.n, model.stations.n + n_entities
+        m['n_model_servers'] = model.stations.server_speed.size
         m['n_queues'], m['n_priorities'] = len(model.queues.name), model.n_priorities
         _, m['n_variants'], m['n_classes'], m['n_groups'] = model.route_of.shape
         m['n_curve_points'], m['n_quantiles'] = model.curves.amounts.size, model.laws.quantiles.size
