@@ -10,10 +10,11 @@ from itertools import chain
 from sim import wire
 from sim.errors import InputError
 from sim.hospital import CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
-from sim.loading import Location, Origin
+from sim.loading import Origin
 from sim.placement import reserved_cores, server_cores
 from sim.profiles import load_profile
 from sim.scenario import DeviceClass, Scenario
+from sim.yaml_source import Location
 
 Findings = Iterator[tuple[Location, str]]
 DEVICES_MAX = 10_000_000  # rows of arrays, about 1 KiB each while it runs

@@ -21,8 +21,6 @@ from sim.resolving import resolve
 from sim.scenario import Scenario
 from sim.yaml_source import Location, Marks, in_file, line_of, read_file, read_yaml, refused_character, spell_key
 
-__all__ = ['Location', 'Origin', 'load', 'shipped_scenarios']
-
 SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
 ARRIVALS_BYTES_MAX = 1 << 25  # of one file; a run folder keeps them as files too
 ARRIVALS_MAX = 1_000_000  # rows in all, 200 bytes each while they are lowered; a large hospital's alarms of months

@@ -18,11 +18,12 @@ from sim.errors import InputError
 from sim.flows import FLOWS, FRESH_KEY, LEARNING_FLOWS, SIGNED
 from sim.hospital import BACKUP, PRIMARY, SERVER, Hospital, build
 from sim.infrastructure import Links, add_access_points, add_cluster, add_wires
-from sim.loading import Location, Origin
+from sim.loading import Origin
 from sim.model import LISTED, PERIODIC, POISSON, LearningPlan, Model
 from sim.profiles import Profile, load_profile
 from sim.routing import Cluster, Costing, FlowSizes, Path, Router
 from sim.scenario import DeviceClass, Learning, Scenario, Stream
+from sim.yaml_source import Location
 
 
 def lower(scenario: Scenario, origin: Origin) -> Model:

@@ -8,19 +8,18 @@ ends at the same time is ordered by the event key alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from sim import laws
 from sim.engines.reference.bookkeeping import Bookkeeper
 from sim.engines.reference.broker import BrokerQueue
+from sim.engines.reference.changes import plan_change
 from sim.engines.reference.clock import KeyedEnvironment, Occurrence
 from sim.engines.reference.routes import Costs, HopRow, Job, RouteRow, hop_rows
 from sim.engines.reference.stations import Station, Work
 from sim.engines.reference.transfers import Transfer
 from sim.engines.reference.world import SimWorld
-from sim.laws import ARRIVE, CHANGE, event_key, name_key
+from sim.laws import ARRIVE, event_key, name_key
 from sim.model import (
     CHECKS_KEY,
     CONSUMER,
@@ -83,7 +82,7 @@ class Engine:
         self.sending = [True] * len(self.attachment)  # whether the entity's sources launch
         self.live: dict[int, Job] = {}
         self._cpus: dict[int, Station] = {}
-        self._consumers = {station for consumers in model.queues.consumers for station in consumers}
+        self.consumers = {station for consumers in model.queues.consumers for station in consumers}
         self._costs = Costs(model)
         hops = hop_rows(model.hops)
         self._routes = [RouteRow(model, row, hops) for row in range(model.routes.stream.size)]
@@ -105,7 +104,7 @@ class Engine:
         self._arrivals = Arrivals(model, self.run_key)
         self._next_block()
         for i, time_s in enumerate(model.changes.time_s.tolist()):
-            self.change_at(time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
+            plan_change(self, time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
         try:
             for controller in controllers:
                 self.world.start(controller)
@@ -233,14 +232,15 @@ class Engine:
         if reference >= 0:
             return self.stations[reference]
         if reference == OWN_CPU:
-            return self._cpu(job.entity)
+            return self.cpu(job.entity)
         if reference == CONSUMER:
             return self.stations[job.consumer]
         row: int = (self._slots[job.attachment][FIRST_SLOT - reference] if reference > FIRST_CONSUMER_SLOT
                     else self._links[job.consumer][FIRST_CONSUMER_SLOT - reference])
         return self.stations[row] if row >= 0 else None
 
-    def _cpu(self, entity: int) -> Station:
+    def cpu(self, entity: int) -> Station:
+        """Return an entity's own CPU, made when first asked for."""
         cpu = self._cpus.get(entity)
         if cpu is None:
             cpu = self._cpus[entity] = Station(self, (1.0,), discipline=PREEMPTIVE)
@@ -322,54 +322,3 @@ class Engine:
     def _complete(self, job: Job) -> None:
         late = self.env._now > job.launched_s + job.deadline_s
         self.finish(job, EXPIRED if late else DELIVERED)
-
-    # -- changes ----------------------------------------------------------------------------------------------
-
-    def change_at(self, time_s: float, target: str | np.ndarray, to: dict[str, Any]) -> None:
-        """Plan a change: a named target's `up` or `servers`, or entities' `up`, `on`, `attachment`, `admitted`.
-
-        Changes of one target at one time have equal keys and take effect in the order in which they were asked for.
-        """
-        name = target if isinstance(target, str) else 'entities'
-        key = event_key(CHANGE, name_key('change', name), 0, 0, 0)
-        self.env.at(time_s, key, self._changes, (target, to))
-
-    def _changes(self, event: Occurrence) -> None:
-        self.change(*event._value)
-
-    def change(self, target: str | np.ndarray, to: dict[str, Any]) -> None:
-        """Change a target or entities now."""
-        for what, value in to.items():
-            if isinstance(target, str):
-                for row in self.model.targets[target]:
-                    self._change_station(row, what, value)
-            else:
-                for entity in np.atleast_1d(target).tolist():
-                    self._change_entity(entity, what, value)
-
-    def _change_station(self, row: int, what: str, value: Any) -> None:
-        station = self.stations[row]
-        if what == 'servers':
-            station.set_servers(int(value))
-            return
-        assert what == 'up', f'a station has no {what}'
-        station.set_up(bool(value))
-        for queue in self.queues:
-            if queue.broker == row:
-                queue.set_up(bool(value))
-        if row in self._consumers:
-            if not value:
-                station.forget_deliveries()
-            for queue in self.queues:
-                queue.consumer_up(row, bool(value))
-
-    def _change_entity(self, entity: int, what: str, value: Any) -> None:
-        if what == 'on':
-            self.sending[entity] = bool(value)
-        elif what == 'attachment':
-            self.attachment[entity] = int(value)
-        elif what == 'admitted':
-            self.admitted[entity] = bool(value)
-        else:
-            assert what == 'up', f'an entity has no {what}'
-            self._cpu(entity).set_up(bool(value))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.engines.bridge import Driver, EngineWorld
+from sim.engines.reference.changes import change
 from sim.worlds import Floats, Ints, Outcomes
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class SimWorld(EngineWorld):
 
     def change(self, target: Any, **to: Any) -> None:
         """Change a target or entities at once."""
-        self._engine.change(target, to)
+        change(self._engine, target, to)
 
     def _add_inbox(self, row: int) -> None:
         assert row == len(self._inboxes)
