@@ -142,6 +142,18 @@ def test_down_twice_is_down_once(engine: Engine) -> None:
     assert finished(engine(b.build(duration_s=20.0)), 'x') == [7.0]
 
 
+def test_work_that_was_put_back_before_an_outage_starts_over_as_well(engine: Engine) -> None:
+    """4 s of training, an alarm of 2 s at 1, down from 2 to 3: the alarm ends at 5, the training not at 8 but at 9."""
+    b = ModelBuilder()
+    station = b.station('s', discipline=PREEMPTIVE)
+    add_stream(b, 'training', [0.0], [Hop(SERVE, station, amount=4.0)], priority=1)
+    add_stream(b, 'alarm', [1.0], [Hop(SERVE, station, amount=2.0)], priority=0)
+    b.changes += [(2.0, 's', False), (3.0, 's', True)]
+    recording = engine(b.build(duration_s=20.0))
+    assert finished(recording, 'alarm') == [5.0]
+    assert finished(recording, 'training') == [9.0]
+
+
 def set_servers(*steps: tuple[float, int]) -> Controller:
     """Return a controller that sets the servers of station s at given times."""
 

@@ -132,7 +132,7 @@ def dispatch(m: Any, row: int) -> None:
 
 @compiled
 def set_station_up(m: Any, row: int, up: bool) -> None:
-    """Go down or come up; work in service restarts later with the same amount."""
+    """Go down or come up; work in service, or put back before, restarts later with the same amount."""
     station = station_at(m.stations, row)
     if station.up == up:
         return
@@ -141,9 +141,13 @@ def set_station_up(m: Any, row: int, up: bool) -> None:
         work_row = server_at(m.servers, server).work
         if work_row != NONE:
             _suspend(m, row, work_row)
-            work_at(m.works, work_row).remaining = work_at(m.works, work_row).amount
         if up:
             server_at(m.servers, server).idle_since_s = m.now
+    for priority in range(m.n_priorities):
+        work_row = line_at(m.lines, row * m.n_priorities + priority).first
+        while work_row != NONE:
+            work = work_at(m.works, work_row)
+            work.remaining, work_row = work.amount, work.next
     if up:
         dispatch(m, row)
 

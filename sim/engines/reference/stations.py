@@ -84,12 +84,13 @@ class Station:
         self._wait(work)
 
     def set_up(self, up: bool) -> None:
-        """Go down or come up; work in service restarts later with the same amount."""
+        """Go down or come up; work in service, or put back before, restarts later with the same amount."""
         if up == self.up:
             return
         self.up = up
         for _, work in sorted(self._serving.items()):
             self._suspend(work)
+        for _, _, work in self._waiting:
             work.remaining = work.amount
         if up:
             self._idle = [(self.env._now, server) for server in range(self.n_servers)]
