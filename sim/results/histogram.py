@@ -1,7 +1,8 @@
 """Log-binned histograms: every percentile of every table comes from here, in every engine and world.
 
-A value x falls in bin floor(ln(x / SMALLEST) / ln(RATIO)); a bin is represented by its geometric middle, so that
-the relative error of a quantile is at most sqrt(RATIO) - 1 = 0.4 %. Memory does not grow with the run.
+A value x falls in bin floor(ln(x / SMALLEST) / ln(RATIO)). Where in its bin a quantile lies is told from its rank among
+the bin's observations, as if these were spread evenly on the logarithmic axis: runs that differ a little do not end on
+the same number, and the relative error is at most RATIO - 1 = 0.4 %. Memory does not grow with the run.
 """
 
 import math
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from sim.compiling import compiled
 
 SMALLEST = 1e-9  # s: below any modelled latency
-RATIO = 1.008
-N_BINS = 6_090  # up to 1e12: 30,000 years, or the joules of a large scanner in a century
+RATIO = 1.004
+N_BINS = 12_120  # up to 1e12: 30,000 years, or the joules of a large scanner in a century
 _LOG_RATIO = math.log(RATIO)
 
 
@@ -33,5 +34,8 @@ def quantile(bins: NDArray[np.int64], q: float) -> float | None:
     n = int(bins.sum())
     if n == 0:
         return None
-    row = int(np.searchsorted(np.cumsum(bins), max(1, math.ceil(q * n))))
-    return float(SMALLEST * RATIO ** (row + 0.5))
+    rank = max(1, math.ceil(q * n))
+    up_to = np.cumsum(bins)
+    row = int(np.searchsorted(up_to, rank))
+    within = (rank - 0.5 - int(up_to[row] - bins[row])) / int(bins[row])
+    return float(SMALLEST * RATIO ** (row + within))
