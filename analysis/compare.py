@@ -17,7 +17,8 @@ from sim.results.folder import Run
 COMPARED = {  # metric -> the statistics worth a row
     'latency': ('p50', 'p95', 'p99'), 'deadline_miss_ratio': ('mean',), 'crypto_latency_share': ('mean',),
     'wire_bytes': ('mean',), 'crypto_wire_share': ('mean',), 'energy': ('mean',), 'crypto_energy_share': ('mean',),
-    'battery_days': ('mean',), 'round_time': ('mean',), 'distribution_time': ('mean',), 'utilisation': ('mean',),
+    'battery_days': ('mean',), 'round_time': ('mean',), 'distribution_time': ('mean',),
+    'clients_reached_ratio': ('mean',), 'utilisation': ('mean',),
     'utilisation_max': ('mean',), 'lost': ('mean',), 'dropped': ('mean',), 'unfinished': ('mean',),
 }
 

@@ -23,6 +23,7 @@ WARNINGS_SHOWN = 8
 METRICS = {  # what a comparison calls them
     'deadline_miss_ratio': 'deadline missed', 'crypto_latency_share': 'crypto time', 'wire_bytes': 'message bytes',
     'crypto_wire_share': 'crypto bytes', 'crypto_energy_share': 'crypto energy', 'battery_days': 'battery',
+    'clients_reached_ratio': 'clients reached',
     'round_time': 'round', 'distribution_time': 'distribution', 'utilisation': 'busy', 'utilisation_max': 'busiest',
 }
 
@@ -45,11 +46,12 @@ def run_tables(runs: Sequence[Run]) -> RenderableType:
     return Group(*parts)
 
 
-def warning_lines(runs: Sequence[Run]) -> list[Text]:
+def warning_lines(runs: Sequence[Run], name: str = '') -> list[Text]:
     """Return what the manifests warn of, with the seed if there are several."""
     told = [(run, warning) for run in runs for warning in run.manifest.get('warnings', ())]
     of_run = ', seed {}' if len(runs) > 1 else ''
-    lines = [Text(f'Warning{of_run.format(run.manifest["seed"])}: {warning}.', style='bold red')
+    of = f'{name}: ' if name else ''
+    lines = [Text(f'{of}Warning{of_run.format(run.manifest["seed"])}: {warning}.', style='bold red')
              for run, warning in told[:WARNINGS_SHOWN]]
     if len(told) > WARNINGS_SHOWN:
         lines.append(Text(f'and {len(told) - WARNINGS_SHOWN} more warnings, see the manifests'))
@@ -90,8 +92,9 @@ def _half(before: str, low: float | None, high: float | None, unit: str) -> str:
 
 def flow_table(rows: Rows) -> Table:
     """Return one line a flow: how many messages, how long they took, which failed."""
-    table = _table('Messages', ('flow', 'launched', 'median', 'p95', 'p99', 'deadline\nmissed', 'not\ndelivered'),
-                   f'p95: 95 of 100 messages took no longer; deadline missed: {DEADLINE_MISSED}')
+    table = _table('Messages', ('flow', 'launched', 'median', 'p95', 'p99', 'deadline\nmissed', 'failed'),
+                   f'p95: 95 of 100 messages took no longer; deadline missed: {DEADLINE_MISSED}; failed: dropped, '
+                   'rejected, lost or unfinished')
     for flow in _names(rows, 'launched'):
         failed = {name: _mean(rows, name, flow) for name in ('dropped', 'rejected', 'lost', 'unfinished')}
         table.add_row(
@@ -103,12 +106,13 @@ def flow_table(rows: Rows) -> Table:
 
 def crypto_table(rows: Rows) -> Table:
     """Return one line a flow: what cryptography adds to its messages."""
-    table = _table('Cryptography in messages', ('flow', 'of the latency', 'of the bytes', 'message bytes'),
-                   'of the latency: computing, without the time that its bytes take; message bytes: '
-                   f'{MESSAGE_BYTES}')
+    headers = ('flow', 'mean\nlatency', 'of it\ncrypto', 'message\nbytes', 'of them\ncrypto')
+    table = _table('Cryptography in messages', headers,
+                   'crypto: of the mean latency, which waiting may dominate, computing, without the time that its bytes '
+                   f'take; message bytes: {MESSAGE_BYTES}')
     for flow in _names(rows, 'launched'):
-        table.add_row(flow, *(_cell(rows, metric, flow)
-                              for metric in ('crypto_latency_share', 'crypto_wire_share', 'wire_bytes')))
+        table.add_row(flow, *(_cell(rows, metric, flow) for metric in (
+            'latency', 'crypto_latency_share', 'wire_bytes', 'crypto_wire_share')))
     return table
 
 
@@ -146,6 +150,9 @@ def _rounds(rows: Rows, runs: Sequence[Run]) -> Text:
                           ('distribution_time', 'the model was at its last client after')):
         if _mean(rows, metric, None) is not None:
             text.append(f'; {words} {_cell(rows, metric, None)} on average'.replace('\n', ' '))
+    reached = _mean(rows, 'clients_reached_ratio', None)
+    if reached is not None and reached < 1.0:
+        text.append(f'; the model reached {share(reached)} of its clients')
     return text.append('.')
 
 

@@ -20,6 +20,7 @@ Findings = Iterator[tuple[Location, str]]
 DEVICES_MAX = 10_000_000  # rows of arrays, about 1 KiB each while it runs
 ACCESS_POINTS_MAX = 100_000  # a region's; objects, about 10 KiB each while it is lowered
 MESSAGES_MAX = 1e12  # four days at three million a second
+MESSAGE_BYTES_MAX = 128 << 20  # RabbitMQ 3.10: max_message_size
 DURATION_MAX_S = 1e9  # thirty years; beyond, a float is coarser than a microsecond's tenth
 TAKEN = re.compile(rf'{CORE}|{CLUSTER}|{SERVER}|broker|(floor|crypto)-.*|.*-link')  # names of other parts
 
@@ -87,6 +88,8 @@ def _devices(scenario: Scenario) -> Findings:
                     f'names device {beyond[0]}; there are {n}, numbered from 0')
             rate = stream.rate or (0.0 if stream.period is None else 1.0 / stream.period)
             n_messages += n * rate * max(stream.by_hour) * scenario.duration
+            if stream.flow != 'imaging' and stream.payload > MESSAGE_BYTES_MAX:
+                yield (*at, 'streams', stream_name, 'payload'), _too_large(stream.payload)
     if n_devices > DEVICES_MAX:
         yield ('devices',), f'are {n_devices:,}; at most {DEVICES_MAX:,} fit'
     if n_messages > MESSAGES_MAX:
@@ -98,7 +101,7 @@ def _n_devices(scenario: Scenario, device: DeviceClass) -> int:
         return device.count
     assert device.per_bed is not None
     wards = [scenario.wards[kind] for kind in ward_kinds(scenario, device)]
-    return sum(ward.count * n_at_beds(device.per_bed, ward.beds) for ward in wards)
+    return sum(n_at_beds(device.per_bed, [ward.beds for ward in wards for _ in range(ward.count)]))
 
 
 def _edge(scenario: Scenario) -> Findings:
@@ -133,14 +136,23 @@ def _learning(scenario: Scenario) -> Findings:
             yield ('learning', 'clients', i), _unknown(name, scenario.devices, 'devices')
         if name in learning.clients[:i]:
             yield ('learning', 'clients', i), f"'{name}' is named twice"
+    for what in ('model', 'update'):
+        if getattr(learning, what) > MESSAGE_BYTES_MAX:
+            yield ('learning', what), _too_large(getattr(learning, what))
     if learning.start >= scenario.duration:
         yield ('learning', 'start'), f'{learning.start:g} s is not before the end, {scenario.duration:g} s'
+
+
+def _too_large(n_bytes: int) -> str:
+    return f'{n_bytes:,} bytes are more than a broker takes in one message, {MESSAGE_BYTES_MAX:,}'
 
 
 def _outages(scenario: Scenario) -> Findings:
     for i, outage in enumerate(scenario.outages):
         if outage.end <= outage.begin:
             yield ('outages', i, 'end'), f'{outage.end:g} s is not after begin, {outage.begin:g} s'
+        if outage.begin >= scenario.duration + scenario.drain:
+            yield ('outages', i, 'begin'), f'{outage.begin:g} s is not before the end of the run'
 
 
 def _unknown(name: str, known: object, where: str) -> str:

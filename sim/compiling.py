@@ -20,9 +20,10 @@ from numba.core import event
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 HERE = Path(__file__).resolve().parent
-COMPILED = ('laws.py', 'sources.py', 'results/histogram.py', 'engines/compiled/*.py')
+# What compiled code is made of: its functions, and the constants and records that it takes from others.
+COMPILED = ('laws.py', 'sources.py', 'model.py', 'results/histogram.py', 'results/recording.py',
+            'engines/compiled/*.py')
 CACHES_KEPT = 4  # of other versions, for checkouts that switch back and forth
-
 
 config: Any = numba_config  # its settings are made at run time
 

@@ -67,7 +67,7 @@ FLOWS: dict[str, tuple[Stage, ...]] = {
     'imaging': (_seal('device', 'payload'), _transfer(UP, 'payload'), _open('server', 'payload', checks_key=True)),
     'fl-publish': (_seal('server', 'model'), _transfer(PUBLISH, 'model'), _route('model')),
     'fl-update': (
-        _transfer(DELIVER, 'model'),
+        _route('model'), _transfer(DELIVER, 'model'),
         Stage('crypto', 'kem.encaps', when=FRESH_KEY), _seal('crypto', 'model'),
         _transfer(PUBLISH, 'model', (KEM_CIPHERTEXT, FRESH_KEY)), _route('model'),
         _transfer(DOWN, 'model', (KEM_CIPHERTEXT, FRESH_KEY)),
@@ -81,5 +81,4 @@ FLOWS: dict[str, tuple[Stage, ...]] = {
     'fl-aggregate': (Stage('server', 'fl.aggregate', 'updates'),),
 }
 
-TELEMETRY_FLOWS = ('vitals', 'alarm', 'imaging')  # launched by sources
 LEARNING_FLOWS = ('fl-publish', 'fl-update', 'fl-aggregate')  # launched by the learning controller

@@ -8,8 +8,9 @@ over a ward's access points of their kind. Left out: roaming, VLANs, routing pro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -59,20 +60,19 @@ class Hospital:
         edges = (next(iter(allowed[a][b].values())) for a, b in pairwise(nodes))
         return [(edge['label'], edge['wire']) for edge in edges]
 
-    @property
-    def n_devices(self) -> int:
-        """How many devices there are."""
-        return sum(rows.size for rows in self.attachments.values())
-
 
 def floor_switch(floor: int) -> str:
     """Return the name of a floor's switch."""
     return f'floor-{floor}'
 
 
-def n_at_beds(per_bed: float, beds: int) -> int:
-    """Return how many devices of a class a ward has, halves rounded up."""
-    return int(per_bed * beds + 0.5)
+def n_at_beds(per_bed: float, beds: Sequence[int]) -> list[int]:
+    """Return how many devices of a class each of some wards has.
+
+    The sum over the first wards, however many, is rounded, halves up: so no rounding adds up.
+    """
+    up_to = [int(per_bed * n + 0.5) for n in accumulate(beds, initial=0)]
+    return [after - before for before, after in pairwise(up_to)]
 
 
 def ward_kinds(scenario: Scenario, device: DeviceClass) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def _attach(scenario: Scenario, origin: Origin, name: str, device: DeviceClass,
         counts = [share + (i < rest) for i in range(len(wards))]
     else:
         assert device.per_bed is not None
-        counts = [n_at_beds(device.per_bed, beds) for _, beds in wards]
+        counts = n_at_beds(device.per_bed, [beds for _, beds in wards])
     if not any(counts):
         raise origin.error(('devices', name), 'comes to no device at all; its wards have no beds, give a count')
     return np.concatenate([

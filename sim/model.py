@@ -35,6 +35,7 @@ CONSUMER_SLOTS = ('broker_out', 'node_in', 'node_out', 'broker_in')  # as above,
 PRIORITY, FIFO, PREEMPTIVE = range(3)
 
 # Bits of Hops.flags. MARKED: the time at which the job enters the hop is one of its outcomes (Outcomes.mark_s).
+# ENDS_VISIT: after the hop the consumer acknowledges its message; SAME_VISIT: its server goes on with this hop.
 MARKED, CRYPTO, CHECKS_KEY, SAME_VISIT, ENDS_VISIT = 1, 2, 4, 8, 16
 
 # What the entity's radio does while the hop is served.
@@ -89,7 +90,7 @@ class Hops:
     radio: Ints
     crypto_ratio: Floats  # share of the hop's work that cryptography causes
     n_bytes: Ints  # LINK: message bytes to cut into segments
-    wrap_bytes: Ints  # LINK: what messaging and transport add on this leg, carried by the first segment
+    wrap_bytes: Ints  # LINK: what messaging and transport add on this leg, spread over the segments
     segment_bytes: Ints  # LINK
     window: Ints  # LINK: segments in the network at a time
 

@@ -145,12 +145,14 @@ class Router:
             If a profile has no number for a stage.
         """
         stages = [stage for stage in flow if stage.when is None or stage.when in self._options]
-        places = ['', *(stage.place for stage in stages), '']
+        places = ['', *(stage.place for stage in stages)]
         hops: list[Hop] = []
         wire_bytes = crypto_bytes = 0
-        for before, stage, after in zip(places, stages, places[2:], strict=False):
+        for i, (before, stage) in enumerate(zip(places, stages, strict=False)):
             if stage.place != 'network':
-                hops.append(self._service(stage, sizes, before, after))
+                flags = (SAME_VISIT if before == stage.place == 'crypto' else 0) | (
+                    ENDS_VISIT if _ends_visit(stages, i) else 0)
+                hops.append(self._service(stage, sizes, flags))
                 continue
             message = self._message(stage, sizes, is_amqp='broker' in places)
             if stage.direction == DELIVER:
@@ -163,13 +165,11 @@ class Router:
                 crypto_bytes += message.of_crypto
         return LoweredRoute(tuple(hops), wire_bytes, crypto_bytes)
 
-    def _service(self, stage: Stage, sizes: FlowSizes, before: str, after: str) -> Hop:
-        """Return the hop of a stage at a computer; consecutive ones at the crypto place are one visit."""
+    def _service(self, stage: Stage, sizes: FlowSizes, flags: int) -> Hop:
+        """Return the hop of a stage at a computer."""
         cluster, place = self._cluster, stage.place
-        flags = 0
         if place == 'crypto':
             station, profiles = CONSUMER, cluster.pod_profiles
-            flags = (SAME_VISIT if before == place else 0) | (0 if after == place else ENDS_VISIT)
         elif place == 'device':
             assert self._device is not None, f'{stage.name} on a device, in a flow that the server launches'
             station, profiles = OWN_CPU, (self._device,)
@@ -249,6 +249,18 @@ class Router:
 
     def _segment_bytes(self, legs: list[Leg]) -> int:
         return min(wire.segment_bytes(leg.framing, leg.rate_bps, self._transport.quantum) for leg in legs)
+
+
+def _ends_visit(stages: list[Stage], i: int) -> bool:
+    """Return whether a worker acknowledges its message after a stage.
+
+    It does so when it is done; when it publishes what it has made, once the broker has that (publisher confirms).
+    """
+    before, stage, after = stages[max(i - 2, 0):i], stages[i], stages[i + 1:i + 2]
+    if stage.place == 'crypto':
+        return not after or (after[0].place != 'crypto' and after[0].direction != PUBLISH)
+    is_published = len(before) == 2 and before[0].place == 'crypto' and before[1].direction == PUBLISH
+    return stage.place == 'broker' and is_published
 
 
 def crypto_ratio(framing: wire.Technology, rate_bps: float, n_bytes: int, n_plain: int) -> float:

@@ -224,7 +224,8 @@ class Edge(Part):
 
     nodes: Mapping[Name, Node] = Field(min_length=1)
     server: Server
-    k3s_cores: float = Field(0.1, ge=0.0, description='kept back on each node and on the server; docs.k3s.io')
+    k3s_cores: float = Field(
+        0.1, ge=0.0, description='kept back on each node and on the server, where whole cores remain; docs.k3s.io')
 
 
 class Broker(Part):

@@ -82,5 +82,6 @@ def frame_overhead_bits(technology: Technology, rate_bps: float) -> float:
 
 
 def segment_bytes(technology: Technology, rate_bps: float, quantum_s: float) -> int:
-    """Return a link's segment size: what it sends in the quantum, at least one frame, at most 64 KiB."""
-    return max(technology.frame_bytes, int(min(65_536.0, rate_bps * quantum_s / 8.0)))
+    """Return a link's segment size: the whole frames that it sends in the quantum, at least one, at most 64 KiB."""
+    n_frames = int(min(65_536.0, rate_bps * quantum_s / 8.0)) // technology.frame_bytes
+    return max(n_frames, 1) * technology.frame_bytes

@@ -88,7 +88,7 @@ class World(Protocol):
         """Return a quantity of each target, as of now.
 
         Of named targets `waiting`, `busy` or `up`; of broker queues, by name, `waiting`; of entity rows `up`,
-        `energy_j` or `charge_j`.
+        `energy_j` or `charge_j`: used since the end of the warm-up, by slices of work that have ended.
         """
 
     def change(self, target: Any, **to: Any) -> None:

@@ -1,5 +1,6 @@
 """Compiling is told apart from running, which it takes longer than in the first run."""
 
+import ast
 import time
 from typing import Any
 
@@ -7,10 +8,26 @@ import pytest
 from numba import njit
 
 from sim import running
-from sim.compiling import compilation_timed
+from sim.compiling import COMPILED, HERE, compilation_timed
 from sim.loading import load
 from sim.results.recording import Recording
 from tests.results.runs import QUIET
+
+
+def test_the_cache_is_named_after_all_that_compiled_code_is_made_of() -> None:
+    """What a module with compiled functions takes from a module of ours is frozen into them: that module must count."""
+    counted = {path for pattern in COMPILED for path in HERE.glob(pattern)} | {HERE / 'compiling.py'}
+    n_taken = 0
+    for path in sorted(counted):
+        text = path.read_text('utf-8')
+        if '@compiled' not in text and path.name != 'layout.py':
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('sim.'):
+                n_taken += 1
+                taken = HERE.joinpath(*str(node.module).split('.')[1:]).with_suffix('.py')
+                assert taken in counted, f'{path.name} takes {[name.name for name in node.names]} from {taken.name}'
+    assert n_taken > 20
 
 
 def fresh() -> Any:

@@ -143,6 +143,7 @@ class EngineWorld(ABC):
         stream = model.streams.index(flow)
         assert stream not in model.sources.stream, f'{flow} has a source, which counts its own launches'
         entities = np.asarray(entities, np.int64)
+        assert np.unique(entities).size == entities.size, f'{flow} twice for one entity in one launch'
         columns = {model.stages.index(stage): np.broadcast_to(np.asarray(amount, np.float64), entities.shape)
                    for stage, amount in (amounts or {}).items()}
         return self._launch(stream, model.variants.index(variant), entities, -1 if inbox is None else inbox.row,
@@ -166,9 +167,21 @@ class EngineWorld(ABC):
         charge_j: Floats = np.maximum(classes.battery_j[of] - used_j, 0.0)
         return charge_j
 
-    @abstractmethod
     def change(self, target: Any, **to: Any) -> None:
         """Change a target or entities: it acts at once, so that a launch after it sees it."""
+        if 'attachment' in to:
+            self._check_routes(np.atleast_1d(target), int(to['attachment']))
+        self._change(target, to)
+
+    def _check_routes(self, entities: Ints, attachment: int) -> None:
+        """Assert that entities find their routes where they are to be attached."""
+        model = self.model
+        classes = np.unique(model.entities.class_row[entities])
+        groups = np.unique(model.attachments.group[model.entities.attachment[entities]])
+        ways = model.route_of[:, :, classes, :]
+        has_way = (ways[..., groups] >= 0).any(-1)
+        assert (ways[..., model.attachments.group[attachment]] >= 0)[has_way].all(), (
+            f'no route from {model.attachments.name[attachment]} for {[model.classes.name[row] for row in classes]}')
 
     def uniform(self, entities: Ints, purpose: str, k: int) -> Floats:
         """Return one addressed uniform for each entity."""
@@ -177,6 +190,10 @@ class EngineWorld(ABC):
         return draws
 
     # -- an engine's own --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _change(self, target: Any, to: Mapping[str, Any]) -> None:
+        """Change a target or entities at once."""
 
     @abstractmethod
     def _add_inbox(self, row: int) -> None:

@@ -68,9 +68,12 @@ def _version(name: str) -> str:
 
 
 def _git_commit() -> str | None:
+    """Return the commit of our own checkout, marked when files in it differ; None when installed without one."""
+    if not (ROOT / '.git').exists():
+        return None
     try:
-        found = subprocess.run(['git', '-C', str(ROOT), 'rev-parse', 'HEAD'],
-                               capture_output=True, text=True, timeout=10, check=False)
+        command = ['git', '-C', str(ROOT), 'describe', '--always', '--abbrev=40', '--dirty', '--exclude=*']
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None

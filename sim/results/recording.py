@@ -40,7 +40,7 @@ class RoundRow:
     quorum_met: bool = False
     closed_s: float = float('nan')  # quorum reached, or deadline
     aggregated_s: float = float('nan')
-    distributed_s: float = float('nan')  # the last client that did has opened the model
+    distributed_s: float = float('nan')  # the last of all selected clients has opened the model
     n_distributed: int = 0
     ended: RoundEnd = 'unfinished'  # unless it came to an end before the run did
 
@@ -48,7 +48,7 @@ class RoundRow:
         """Read from the jobs' marks when the clients opened the model, stragglers too."""
         opened = [marks[job] for job in self.jobs.tolist() if job in marks]
         self.n_distributed = len(opened)
-        self.distributed_s = max(opened, default=float('nan'))
+        self.distributed_s = max(opened) if len(opened) == self.n_selected > 0 else float('nan')
 
 
 @dataclass

@@ -107,7 +107,8 @@ def _classes(recording: Recording) -> list[dict[str, Any]]:
 def _rounds(recording: Recording) -> list[dict[str, Any]]:
     """Return the metrics of learning: of all rounds, how many were begun; of those after the warm-up, how they went.
 
-    Both times count from the round's beginning.
+    Both times count from the round's beginning; a round has a distribution time if all its clients opened the model,
+    and the share of those who did is a metric of its own.
     """
     plan = recording.model.learning
     if plan is None:
@@ -128,6 +129,10 @@ def _rounds(recording: Recording) -> list[dict[str, Any]]:
         'rounds_without_quorum': sum(
             math.isfinite(r.closed_s) and not r.quorum_met and r.ended != 'not published' for r in measured),
     }
+    selected = sum(r.n_selected for r in measured)
+    if selected:
+        reached = sum(r.n_distributed for r in measured) / selected
+        rows.append(row('clients_reached_ratio', '1', n=selected, mean=reached))
     return [
         *rows, row('rounds_begun', 'round', n=plan.rounds, mean=len(recording.rounds)),
         *(row(metric, 'round', n=len(measured), mean=count) for metric, count in counts.items()),

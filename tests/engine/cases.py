@@ -154,16 +154,20 @@ def _visit(b: ModelBuilder, rows: _Rows, plan: Plan, step: Step) -> list[Hop]:
     chosen = [LAWS[(step.law + pod) % len(LAWS)] for pod in range(n)]
     law = b.law_block([(int(row[0]), tuple(row[1:])) for row in chosen])
     queue = rows.queues[step.which % len(rows.queues)]
+    publishes = step.window % 2 == 0  # and acknowledges only when a server has what it published
     stages = []
     for stage in range(step.n_legs):
-        flags = (step.flags if stage == 0 else SAME_VISIT) | (ENDS_VISIT if stage == step.n_legs - 1 else 0)
+        ends = stage == step.n_legs - 1 and not publishes
+        flags = (step.flags if stage == 0 else SAME_VISIT) | (ENDS_VISIT if ends else 0)
         stages.append(Hop(SERVE, CONSUMER, f'stage {stage}', 'pod', curve=curve, law=law, amount=step.amount,
                           flags=flags, latency_s=step.latency_s if stage == step.n_legs - 1 else 0.0))
     there, back = (
         [Hop(LINK, FIRST_CONSUMER_SLOT - slot, way, 'net', n_bytes=step.n_bytes, latency_s=step.latency_s,
              segment_bytes=step.segment_bytes, window=step.window) for slot in slots]
         for way, slots in (('there', (0, 1)), ('back', (2, 3))))
-    return [Hop(QUEUE, queue, 'broker.route', 'broker'), *there, *stages, *back]
+    routed = Hop(SERVE, rows.servers[step.which % len(rows.servers)], 'broker.route', 'broker', amount=step.amount,
+                 flags=ENDS_VISIT, latency_s=step.latency_s)
+    return [Hop(QUEUE, queue, 'broker.queue', 'broker'), *there, *stages, *back, *([routed] if publishes else [])]
 
 
 def _operator(plan: Plan, rows: _Rows) -> Callable[[World], Coroutine[Any, Any, None]]:

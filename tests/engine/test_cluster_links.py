@@ -120,3 +120,31 @@ def test_link_down_holds_messages_until_it_is_up(engine: Engine) -> None:
     add_stream(b, 'x', [0.0], visit(queue, 1_000))
     b.changes += [(0.0, 'node-0-in', False), (5.0, 'node-0-in', True)]
     assert finished(engine(b.build(duration_s=20.0)), 'x') == [7.0]
+
+
+def publishing(b: ModelBuilder, n_remote: int, **queue: float) -> list[Hop]:
+    """Return a visit whose worker publishes 1,000 bytes to the broker, which routes them in 1 s; then acknowledges."""
+    row = cluster(b, n_remote, **queue)
+    there = visit(row, 1_000)
+    there[-1] = Hop(SERVE, CONSUMER, amount=1.0)
+    back = [Hop(LINK, slot, 'back', n_bytes=1_000, segment_bytes=1_000) for slot in (BACK, HOME)]
+    return [*there, *back, Hop(SERVE, b.station('broker'), 'broker.route', flags=ENDS_VISIT)]
+
+
+def test_worker_acknowledges_what_it_published_when_the_broker_has_it(engine: Engine) -> None:
+    """One credit: 2 s there, 1 s of work, 2 s back and 1 s of routing; the next message is sent at 6 s, not at 3."""
+    b = ModelBuilder()
+    add_stream(b, 'x', [0.0, 0.5], publishing(b, 1))
+    assert finished(engine(b.build(duration_s=30.0)), 'x') == [6.0, 12.0]
+
+
+@pytest.mark.parametrize(('dies_s', 'end_s'), [(3.5, 10.5), (5.5, 12.5)])
+def test_what_a_dead_worker_had_published_is_done_again_by_another(engine: Engine, dies_s: float, end_s: float) -> None:
+    """Dead on the way back or during routing, found after 1 s: 6 s later it is done by pod 1, and it ends once."""
+    b = ModelBuilder()
+    add_stream(b, 'x', [0.0], publishing(b, 2, detect_s=1.0))
+    b.changes += [(dies_s, 'pod 0', False)]
+    recording = engine(b.build(duration_s=30.0))
+    assert finished(recording, 'x') == [end_s]
+    assert recording.queue_redelivered.tolist() == [1]
+    assert recording.n_launched == recording.outcomes.sum() == 1

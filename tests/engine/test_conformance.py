@@ -18,7 +18,7 @@ SUMS = (
     'outcomes', 'deadlines', 'deadline_misses', 'latency', 'latency_sum_s', 'crypto_sum_s', 'wire_bytes',
     'crypto_bytes', 'busy_s', 'transmit_s', 'receive_s', 'transmit_bytes', 'receive_bytes', 'station_busy_s',
     'station_waiting_s', 'station_waiting_max', 'station_served', 'queue_waiting_s', 'queue_waiting_max',
-    'queue_delivered', 'queue_dropped', 'queue_redelivered',
+    'queue_delivered', 'queue_dropped', 'queue_redelivered', 'station_waiting_end', 'queue_waiting_end',
 )
 SHORTENED = {
     'ward': ('duration=100 s', 'warm_up=10 s', 'learning.start=20 s', 'learning.pause=10 s'),
@@ -51,7 +51,8 @@ def same(one: Recording, other: Recording) -> None:
             np.testing.assert_array_equal(np.array(column), np.array(others[name]), err_msg=name)
     for name in SUMS:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert (one.n_launched, one.n_hops, one.marks) == (other.n_launched, other.n_hops, other.marks)
+    for name in ('n_launched', 'n_hops', 'n_events', 'end_s', 'marks'):
+        assert getattr(one, name) == getattr(other, name), name
 
 
 def both(scenario: str, overrides: tuple[str, ...]) -> list[tuple[Recording, list[RoundRow]]]:
@@ -86,7 +87,7 @@ def test_engines_agree_on_shipped_scenarios(scenario: str, overrides: tuple[str,
     assert one.n_launched > 0
     same(one, other)
     for row, other_row in zip(rounds, other_rounds, strict=True):
-        for name in ('started_s', 'n_selected', 'n_delivered', 'quorum_met', 'closed_s', 'aggregated_s'):
+        for name in ('started_s', 'n_selected', 'n_delivered', 'quorum_met', 'closed_s', 'aggregated_s', 'ended'):
             np.testing.assert_equal(getattr(row, name), getattr(other_row, name))
         np.testing.assert_array_equal(row.jobs, other_row.jobs)
 

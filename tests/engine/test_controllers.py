@@ -324,3 +324,36 @@ def test_uniforms_of_a_controller_are_addressed(engine: Engine) -> None:
     assert np.unique(values).size == 300
     assert values.min() > 0.0
     assert values.max() < 1.0
+
+
+def test_one_entity_twice_in_a_launch_is_refused(engine: Engine) -> None:
+    """Both jobs would be its next one and share their draws: a mistake of the controller, told at once."""
+
+    async def launch(world: World) -> None:
+        world.launch('x', np.array([0, 1, 0]))
+        await world.sleep(1.0)
+
+    b = ModelBuilder()
+    row, stream = b.class_('c'), b.stream('x', 'x')
+    b.entities(row, [-1, -1])
+    b.route(stream, row, [Hop(SERVE, b.station('s'))])
+    with pytest.raises(AssertionError, match='x twice for one entity'):
+        engine(b.build(duration_s=5.0), controllers=(Controller('launcher', launch),))
+
+
+def test_entity_cannot_move_where_it_has_no_route(engine: Engine) -> None:
+    """A route from floor 0 only: a move to floor 1 is a mistake of the controller, told at once."""
+
+    async def move(world: World) -> None:
+        world.change(np.array([0]), attachment=1)
+        await world.sleep(1.0)
+
+    b = ModelBuilder()
+    for floor in range(2):
+        link = b.station(f'link {floor}', kind='link')
+        b.attachment(f'floor {floor}', floor, (link, link, link, link))
+    row, stream = b.class_('c'), b.stream('x', 'x')
+    b.entities(row, [0])
+    b.route(stream, row, [Hop(SERVE, b.station('s'))], group=0)
+    with pytest.raises(AssertionError, match=r"no route from floor 1 for \['c'\]"):
+        engine(b.build(duration_s=5.0), controllers=(Controller('mover', move),))

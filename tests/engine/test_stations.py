@@ -229,3 +229,21 @@ def test_stage_amounts_follow_a_piecewise_linear_curve(engine: Engine) -> None:
         add_stream(b, f'{amount}', [100.0 * i], [Hop(SERVE, station, curve=curve, amount=amount)])
     recording = engine(b.build(duration_s=1_000.0))
     assert {amount: finished(recording, f'{amount}')[0] - 100.0 * i for i, amount in enumerate(exact)} == exact
+
+
+def test_thousands_of_devices_come_up_at_once(engine: Engine) -> None:
+    """Three thousand devices, each with a job that waits, go down and come up: all are served at once."""
+    n = 3_000
+
+    async def outage(world: World) -> None:
+        world.change(devices, up=False)
+        await world.sleep(2.0)
+        world.change(devices, up=True)
+
+    b = ModelBuilder()
+    row, stream = b.class_('device'), b.stream('x', 'x')
+    devices = b.entities(row, [-1] * n)
+    b.route(stream, row, [Hop(SERVE, OWN_CPU, amount=3.0)])
+    b.source(stream, row, LISTED, listed=[(index, 1.0) for index in range(n)])
+    recording = engine(b.build(duration_s=20.0), controllers=(Controller('outage', outage),))
+    assert finished(recording, 'x') == [5.0] * n

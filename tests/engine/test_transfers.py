@@ -79,13 +79,13 @@ def test_any_pipeline_follows_the_recursion_to_the_bit(
     engine: Engine, rates: list[float], n_segments: int, window: int, last_bytes: int, wrap_bytes: int,
     data: st.DataObject,
 ) -> None:
-    """Links of any rate and latency, any window, a short last segment, a wrapped first: as the recursion says.
+    """Links of any rate and latency, any window, a short last segment, the wrap spread over all: as the recursion says.
 
     The frames of a segment carry 250 bytes and 80 bits of overhead each.
     """
     latencies = data.draw(st.lists(st.floats(0.0, 0.1), min_size=len(rates), max_size=len(rates)))
     sizes = [1_000] * (n_segments - 1) + [last_bytes]
-    sizes[0] += wrap_bytes
+    sizes = [size + wrap_bytes // n_segments + (i < wrap_bytes % n_segments) for i, size in enumerate(sizes)]
     bits = [[8.0 * size + math.ceil(size / 250) * 80.0] * len(rates) for size in sizes]
     found = pipeline(engine, rates, latencies, n_segments, window, last_bytes, wrap_bytes)
     assert found == recursion(bits, rates, latencies, window)

@@ -210,7 +210,8 @@ def test_rounds_that_failed_are_told(tmp_path: Path) -> None:
     run = make(tmp_path, QUIET, ['learning.deadline=2 s', 'learning.pause=1 s',
                                  'outages=[{target: broker, begin: 2 s, end: 19 s}]'])
     assert run.table('rounds')['ended'].to_list() == ['not published'] * 2
-    assert '2 of 2 planned rounds were begun, 0 completed, 2 failed.' in shown(run_tables([run]), 200)
+    said = '2 of 2 planned rounds were begun, 0 completed, 2 failed; the model reached 0 % of its clients.'
+    assert said in shown(run_tables([run]), 200)
     assert render(run).count('<td class="text">not published</td>') == 2
 
 

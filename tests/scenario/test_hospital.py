@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.hospital import BACKUP, CLUSTER, CORE, PRIMARY, Hospital, build, floor_switch
+from sim.hospital import BACKUP, CLUSTER, CORE, PRIMARY, Hospital, build, floor_switch, n_at_beds
 from sim.loading import load, shipped_scenarios
 from tests.scenario.clinic import CLINIC
 
@@ -92,4 +92,10 @@ def test_class_without_wards_is_in_all_wards_that_have_its_link() -> None:
     hospital = hospital_of('devices.pump.wards=[]', 'devices.pump.count=3')
     assert at_each(hospital, 'tag') == {'ward-1/router-1': 2, 'ward-2/router-1': 2}
     assert at_each(hospital, 'pump') == {'ward-1/wifi-1': 1, 'ward-2/wifi-1': 1, 'theatre-1/wifi-1': 1}
-    assert hospital.n_devices == sum(rows.size for rows in hospital.attachments.values())
+
+
+def test_devices_by_the_bed_are_rounded_once_and_not_ward_by_ward() -> None:
+    """Twenty wards of 9 beds and one of 60, one device to 20 beds: 12, not the 4 that each ward for itself comes to."""
+    assert sum(n_at_beds(0.05, [9] * 20 + [60])) == 12
+    assert sum(n_at_beds(0.06, [9] * 20 + [60])) == 14
+    assert n_at_beds(0.5, [15, 15, 29]) == [8, 7, 15]

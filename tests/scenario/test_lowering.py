@@ -92,6 +92,7 @@ def test_learning_goes_down_to_the_device_and_back_up() -> None:
     up = ['theatre-1/port-1-ports-up', 'theatre-1/port-1-up', 'floor-2-uplink-up', 'core-link-up', 'server-link-up']
     route = route_of(model, 'fl-update', 'monitor', group=1)
     assert hops_of(model, route, attachment_of(model, 'theatre-1/port-1')) == [
+        ('broker.route', 'broker'),
         ('broker.queue', 'queue crypto-3'),
         ('net.transfer', 'broker_out'),
         ('net.transfer', 'node_in'),

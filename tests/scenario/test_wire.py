@@ -104,9 +104,9 @@ def test_full_ethernet_frame_is_1542_bytes_with_its_gap() -> None:
 
 
 def test_segment_is_what_the_quantum_sends_within_a_frame_and_64_kib() -> None:
-    """10 ms of 1 Mbit/s are 1,250 bytes; a quantum of less than a frame gives a frame, a fast link 64 KiB."""
+    """10 ms of 1 Mbit/s are 1,250 bytes: five frames; less than a frame gives one, a fast link those within 64 KiB."""
     ble, ethernet = TECHNOLOGIES['ble'], TECHNOLOGIES['ethernet']
-    assert segment_bytes(ble, 1e6, 0.01) == 1250
+    assert segment_bytes(ble, 1e6, 0.01) == 5 * 244
     assert segment_bytes(ble, 1e6, 1e-6) == 244
-    assert segment_bytes(ethernet, 10e9, 0.01) == 65_536
-    assert segment_bytes(ethernet, 1e300, 1e300) == 65_536
+    assert segment_bytes(ethernet, 10e9, 0.01) == 45 * 1448
+    assert segment_bytes(ethernet, 1e300, 1e300) == 45 * 1448

@@ -36,6 +36,7 @@ def count_waiting(m: Any, row: int) -> None:
         seconds = min(m.now, m.to_s) - max(station.waiting_since_s, m.from_s)
         if seconds > 0.0:
             station.waiting_s += station.n_waiting * seconds
+            station.waiting_max = max(station.waiting_max, station.n_waiting)
     station.waiting_since_s = m.now
 
 
@@ -45,8 +46,16 @@ def count_ready(m: Any, row: int) -> None:
     queue = queue_at(m.queues, row)
     if queue.n_waiting:
         seconds = min(m.now, m.to_s) - max(queue.waiting_since_s, m.from_s)
-        queue.waiting_s += queue.n_waiting * max(0.0, seconds)
+        if seconds > 0.0:
+            queue.waiting_s += queue.n_waiting * seconds
+            queue.waiting_max = max(queue.waiting_max, queue.n_waiting)
     queue.waiting_since_s = m.now
+
+
+@compiled
+def is_measured(m: Any) -> bool:
+    """Return whether what happens now is counted."""
+    return bool(m.from_s <= m.now <= m.to_s)
 
 
 @compiled
@@ -80,7 +89,7 @@ def end_service(m, work_row, row):
     m.n_hops += 1
     if hop.flags & CRYPTO:
         job.crypto_s += work.amount / server_at(m.servers, work.server).speed
-    if m.from_s <= m.now <= m.to_s:
+    if is_measured(m):
         if row < m.n_stations:
             station_at(m.stations, row).served += 1
         if hop.radio == TRANSMITS:

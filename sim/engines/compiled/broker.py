@@ -6,7 +6,7 @@ A message keeps its number for life, so that it comes back to its place; what a 
 from typing import Any
 
 from sim.compiling import compiled
-from sim.engines.compiled.books import count_ready, finish
+from sim.engines.compiled.books import count_ready, finish, is_measured
 from sim.engines.compiled.heap import push
 from sim.engines.compiled.layout import NONE, consumer_at, hop_at, job_at, queue_at, route_at
 from sim.laws import ACKNOWLEDGE, DELIVER, RETURN, event_key
@@ -18,7 +18,7 @@ def publish(m, row, slot, position):
     """Take a message into a queue, or refuse it when the queue is full."""
     queue, job = queue_at(m.queues, row), job_at(m.jobs, slot)
     if queue.n_waiting >= queue.capacity:
-        queue.dropped += 1
+        queue.dropped += is_measured(m)
         finish(m, slot, DROPPED)
         return
     queue.n_messages += 1
@@ -46,7 +46,6 @@ def _enqueue(m, row, slot):
     if after == NONE:
         queue.tail = slot
     queue.n_waiting += 1
-    queue.waiting_max = max(queue.waiting_max, queue.n_waiting)
 
 
 @compiled
@@ -83,7 +82,7 @@ def _with_credit(m, row):
 def _deliver(m, row, slot, consumer_row):
     queue, consumer, job = queue_at(m.queues, row), consumer_at(m.consumers, consumer_row), job_at(m.jobs, slot)
     consumer.unacknowledged += 1
-    queue.delivered += 1
+    queue.delivered += is_measured(m)
     job.consumer, job.sent_s = consumer.station, m.now
     job.delivery += 1
     job.previous, job.next = consumer.held_last, NONE  # the held are a list in the order of delivery
@@ -164,7 +163,7 @@ def returned(m, slot, row):
     while slot != NONE:
         following = job_at(m.jobs, slot).next
         job_at(m.jobs, slot).attempt += 1
-        queue_at(m.queues, row).redelivered += 1
+        queue_at(m.queues, row).redelivered += is_measured(m)
         _enqueue(m, row, slot)
         slot = following
     dispatch_queue(m, row)

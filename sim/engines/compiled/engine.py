@@ -19,7 +19,7 @@ from sim.results.recording import HOP_COLUMNS, JOB_COLUMNS, Recording, Trace
 from sim.sources import Arrivals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sim.engines.compiled.layout import Records
     from sim.worlds import Controller
@@ -42,7 +42,7 @@ class Engine:
         self.run_key = name_key('run', model.seed)
         self.memory = Memory(model, trace, self.run_key)
         self.machine: Any = self.memory.m
-        self._changes: list[tuple[Any, dict[str, Any]]] = []
+        self._changes: list[tuple[Any, Mapping[str, Any]]] = []
         self._consumers_of: dict[int, list[int]] = {}
         for row, consumers in enumerate(model.queues.consumers):
             first = int(self.memory['queues'][row]['first_consumer'])
@@ -138,7 +138,7 @@ class Engine:
 
     # -- changes ----------------------------------------------------------------------------------------------
 
-    def change_at(self, time_s: float, target: str | Any, to: dict[str, Any]) -> None:
+    def change_at(self, time_s: float, target: str | Any, to: Mapping[str, Any]) -> None:
         """Plan a change; see the reference engine."""
         name = target if isinstance(target, str) else 'entities'
         self._changes.append((target, to))
@@ -146,11 +146,12 @@ class Engine:
         self.memory.make_room()
         push(self.machine, time_s, key, CHANGE, len(self._changes) - 1, 0)
 
-    def change(self, target: Any, to: dict[str, Any]) -> None:
+    def change(self, target: Any, to: Mapping[str, Any]) -> None:
         """Change a target or entities now."""
         rows = list(self.model.targets[target]) if isinstance(target, str) else []
+        n_entities = 0 if isinstance(target, str) else np.size(target)
         for what, value in to.items():
-            n_servers = int(self.memory['stations']['n_rows'][rows].sum())
+            n_servers = int(self.memory['stations']['n_rows'][rows].sum()) + n_entities
             self.memory.make_room(n_starts=n_servers + (int(value) * len(rows) if what == 'servers' else 1))
             self._change(target, what, value)
 

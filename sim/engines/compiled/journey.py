@@ -10,7 +10,7 @@ from sim.engines.compiled.books import add_service, end_service, finish, trace_w
 from sim.engines.compiled.broker import acknowledge, publish
 from sim.engines.compiled.heap import push
 from sim.engines.compiled.layout import NONE, entity_at, hop_at, job_at, route_at, server_at, station_at, work_at
-from sim.engines.compiled.pools import draw, free_job, free_work, new_work, station_of
+from sim.engines.compiled.pools import draw, free_work, new_work, station_of
 from sim.engines.compiled.stations import dispatch, free_server, start, station_takes
 from sim.laws import ARRIVE, event_key, transmission
 from sim.model import (
@@ -28,6 +28,8 @@ from sim.model import (
     SERVE,
 )
 
+SLOT_BITS = 32
+SLOTS_MAX = (1 << SLOT_BITS) - 1
 SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
 
 
@@ -123,9 +125,11 @@ def _served(m, work_row, row):
         _crossed(m, work_row)
         return
     job, flags, end = job_at(m.jobs, slot), hop.flags, route_at(m.routes, job_at(m.jobs, slot).route).end
-    following = work.hop + 1
+    following, is_void = work.hop + 1, work.delivery != job.delivery
     refused = _is_refused(m, work_row)
     free_work(m, work_row)
+    if is_void:  # its consumer has died since, and the job is delivered again
+        return
     if flags & ENDS_VISIT or (refused and hop.station == CONSUMER):
         acknowledge(m, slot)
     if refused:
@@ -145,7 +149,21 @@ def _complete(m, slot):
 @compiled
 def _job_arrives_at(m, time_s, slot, position):
     job = job_at(m.jobs, slot)
-    push(m, time_s, event_key(ARRIVE, job.key, position, 0, job.attempt), ARRIVE, slot, position)
+    push(m, time_s, event_key(ARRIVE, job.key, position, 0, job.attempt), ARRIVE, subject_of(m, slot), position)
+
+
+@compiled
+def subject_of(m, slot):
+    """Return a job with its present delivery, in one number, for an event that is void after another delivery."""
+    return slot | job_at(m.jobs, slot).delivery << SLOT_BITS
+
+
+@compiled
+def job_arrives(m, subject, position):
+    """Let a job begin a hop, unless its consumer has died since."""
+    slot = subject & SLOTS_MAX
+    if job_at(m.jobs, slot).delivery == subject >> SLOT_BITS:
+        enter(m, slot, position)
 
 
 @compiled
@@ -153,7 +171,6 @@ def _enter_next_segment(m, slot):
     job = job_at(m.jobs, slot)
     segment = job.entered
     job.entered += 1
-    job.under_way += 1
     _cross(m, slot, job.first_leg, segment)
 
 
@@ -162,8 +179,7 @@ def _cross(m, slot, hop, segment):
     """Let a segment join the line of a leg."""
     at, job = hop_at(m.hops, hop), job_at(m.jobs, slot)
     n_bytes = min(at.segment_bytes, at.n_bytes - segment * at.segment_bytes)
-    if segment == 0:
-        n_bytes += at.wrap_bytes
+    n_bytes += at.wrap_bytes // job.n_segments + (segment < at.wrap_bytes % job.n_segments)
     row = station_of(m, slot, hop)
     link = station_at(m.stations, row)
     bits, n_frames, lost = transmission(job.key, at.key, segment, n_bytes, link.frame_bytes, link.frame_overhead_bits,
@@ -180,12 +196,9 @@ def _crossed(m, work_row):
     slot = work.job
     job = job_at(m.jobs, slot)
     if work.lost:
-        job.under_way -= 1
-        free_work(m, work_row)
         if not job.done:
             finish(m, slot, LOST)
-        else:
-            free_job(m, slot)
+        free_work(m, work_row)
         return
     position = work.hop - route_at(m.routes, job.route).first
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
@@ -199,16 +212,14 @@ def segment_arrives(m, work_row):
     slot, leg, segment = work.job, work.hop + 1, work.segment
     job, last_leg = job_at(m.jobs, slot), hop_at(m.hops, work.hop).last_leg
     is_void = job.delivery != work.delivery  # the consumer that it went to has died
-    free_work(m, work_row)
     while not is_void and leg <= last_leg and station_of(m, slot, leg) == NONE:
         leg += 1
     if not is_void and leg <= last_leg:
         _cross(m, slot, leg, segment)
+        free_work(m, work_row)  # not before: the job's slot is free when no work of it is left
         return
-    job.under_way -= 1
-    if job.done:
-        free_job(m, slot)
-        return
+    is_void = is_void or job.done
+    free_work(m, work_row)
     if is_void:
         return
     job.arrived += 1

@@ -56,7 +56,7 @@ JOB = np.dtype([
     ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'),
     # The present transfer, then the present queue.
     ('first_leg', 'i8'), ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'),
-    ('under_way', 'i8'),  # segments on links, those of void deliveries too: the slot is free when there are none
+    ('under_way', 'i8'),  # works, those of void deliveries too: the slot is free when there are none
     ('number', 'i8'), ('position', 'i8'), ('next', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
     ('delivery', 'i4'),  # grows with each delivery, and when its consumer dies; never starts again
 ], align=True)

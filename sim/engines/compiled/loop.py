@@ -11,7 +11,15 @@ from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, count_ready, count_waiting
 from sim.engines.compiled.broker import acknowledged, returned
 from sim.engines.compiled.heap import drop_first, first_event, push
-from sim.engines.compiled.journey import SEGMENT_ARRIVES, delivery_arrives, enter, segment_arrives, service_ends
+from sim.engines.compiled.journey import (
+    SEGMENT_ARRIVES,
+    delivery_arrives,
+    enter,
+    job_arrives,
+    segment_arrives,
+    service_ends,
+    subject_of,
+)
 from sim.engines.compiled.layout import (
     NONE,
     Records,
@@ -111,7 +119,7 @@ def _act(m, kind, a, b):
     if kind == SERVICE_END:
         service_ends(m, a, b)
     elif kind == ARRIVE:
-        enter(m, a, b)
+        job_arrives(m, a, b)
     elif kind == SEGMENT_ARRIVES:
         segment_arrives(m, a)
     elif kind == DELIVER:
@@ -137,7 +145,7 @@ def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, inb
         if not math.isnan(deadline_s):
             job_at(m.jobs, slot).deadline_s = deadline_s
         slots[i] = slot
-        push(m, m.now, event_key(ARRIVE, key, 0, 0, 0), ARRIVE, slot, 0)
+        push(m, m.now, event_key(ARRIVE, key, 0, 0, 0), ARRIVE, subject_of(m, slot), 0)
 
 
 @compiled

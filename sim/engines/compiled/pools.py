@@ -56,6 +56,7 @@ def _is_open(m, route):
 def new_work(m, slot, hop, segment, amount):
     """Make the work that a hop is for a station, and return its slot."""
     job = job_at(m.jobs, slot)
+    job.under_way += 1
     m.n_free_works -= 1
     row = number_at(m.free_works, m.n_free_works).value
     work = work_at(m.works, row)
@@ -69,16 +70,19 @@ def new_work(m, slot, hop, segment, amount):
 @compiled
 def free_work(m, row):
     """Give back the slot of a work; events for it are void."""
-    work_at(m.works, row).epoch += 1
+    work = work_at(m.works, row)
+    work.epoch += 1
+    job_at(m.jobs, work.job).under_way -= 1
+    free_job(m, work.job)
     number_at(m.free_works, m.n_free_works).value = row
     m.n_free_works += 1
 
 
 @compiled
 def free_job(m, slot):
-    """Give back the slot of a job that is done, once none of its segments is under way."""
+    """Give back the slot of a job once it is done and none of its works is left."""
     job = job_at(m.jobs, slot)
-    if job.under_way == 0:
+    if job.done and job.under_way == 0:
         number_at(m.free_jobs, m.n_free_jobs).value = slot
         m.n_free_jobs += 1
 

@@ -89,7 +89,6 @@ def _wait(m, row, work_row):
     count_waiting(m, row)
     station, work = station_at(m.stations, row), work_at(m.works, work_row)
     station.n_waiting += 1
-    station.waiting_max = max(station.waiting_max, station.n_waiting)
     line = line_at(m.lines, row * m.n_priorities + work.priority)
     before, after = NONE, line.first
     if line.last != NONE and work_at(m.works, line.last).order < work.order:

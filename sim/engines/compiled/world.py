@@ -57,14 +57,14 @@ class CompiledWorld(EngineWorld):
         m['n_outcomes'] = rest.size
         memory['inboxes'][inbox]['n'] = 0
         memory['inboxes'][inbox]['wanted'] = NONE
-        self._taken.append(taken[~np.isnan(taken['mark_s'])][['job', 'mark_s']])
+        self._taken.append(_marks_of(taken))
         return Outcomes(*(np.ascontiguousarray(taken[name]) for name in
                           ('job', 'entity', 'outcome', 'launched_s', 'finished_s', 'mark_s')))
 
     def marks(self) -> dict[int, float]:
         """Return when marked jobs of controllers passed their mark."""
         left = self._engine.memory['outcomes'][:self._engine.machine['n_outcomes']]
-        rows = [*self._taken, left[~np.isnan(left['mark_s'])][['job', 'mark_s']]]
+        rows = [*self._taken, _marks_of(left)]
         return {job: mark_s for part in rows for job, mark_s in zip(part['job'].tolist(), part['mark_s'].tolist(),
                                                                     strict=True)}
 
@@ -72,8 +72,7 @@ class CompiledWorld(EngineWorld):
         """Return the seconds since the start of the run."""
         return float(self._engine.machine['now'])
 
-    def change(self, target: Any, **to: Any) -> None:
-        """Change a target or entities at once."""
+    def _change(self, target: Any, to: Mapping[str, Any]) -> None:
         self._engine.change(target, to)
 
     def _add_inbox(self, row: int) -> None:
@@ -128,3 +127,11 @@ class CompiledWorld(EngineWorld):
     def _seconds(self, entities: Ints) -> tuple[Floats, Floats, Floats]:
         by = self._engine.memory['entities'][entities]
         return by['busy_s'], by['transmit_s'], by['receive_s']
+
+
+def _marks_of(outcomes: Any) -> Any:
+    """Return the numbers and marks of jobs that have one; a copy, since a view would keep all columns."""
+    marked = outcomes[~np.isnan(outcomes['mark_s'])]
+    rows = np.empty(marked.size, [('job', np.int64), ('mark_s', np.float64)])
+    rows['job'], rows['mark_s'] = marked['job'], marked['mark_s']
+    return rows

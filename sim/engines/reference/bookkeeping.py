@@ -61,7 +61,7 @@ class Bookkeeper:
         hop = work.hop
         if hop.flags & CRYPTO:
             work.job.crypto_s += seconds
-        if not self._from_s <= now <= self._to_s:
+        if not self.is_measured(now):
             return
         if row >= 0:
             self._station_served[row] += 1
@@ -92,10 +92,19 @@ class Bookkeeper:
         seconds = min(to_s, self._to_s) - max(from_s, self._from_s)
         if seconds > 0.0:
             self._waiting[row] += n * seconds
+            self._waiting_max[row] = max(self._waiting_max[row], n)
 
-    def note_waiting(self, row: int, n: int) -> None:
-        """Note how many wait now."""
-        self._waiting_max[row] = max(self._waiting_max[row], n)
+    def add_ready(self, row: int, n: int, from_s: float, to_s: float) -> None:
+        """Add `n` messages waiting in a queue over an interval."""
+        seconds = min(to_s, self._to_s) - max(from_s, self._from_s)
+        if seconds > 0.0:
+            recording = self.recording
+            recording.queue_waiting_s[row] += n * seconds
+            recording.queue_waiting_max[row] = max(recording.queue_waiting_max[row], n)
+
+    def is_measured(self, now: float) -> bool:
+        """Return whether what happens now is counted."""
+        return self._from_s <= now <= self._to_s
 
     def finish(self, job: Job, outcome: int, now: float) -> None:
         """Count the outcome of a job."""

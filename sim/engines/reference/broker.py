@@ -74,7 +74,7 @@ class BrokerQueue:
     def publish(self, job: Job, position: int) -> None:
         """Take a message, or refuse it when the queue is full."""
         if len(self._ready) >= self._capacity:
-            self.engine.record.recording.queue_dropped[self.row] += 1
+            self._count('dropped')
             self.engine.finish(job, DROPPED)
             return
         self._n_messages += 1
@@ -119,16 +119,17 @@ class BrokerQueue:
     def _enqueue(self, delivery: Delivery) -> None:
         self._count_waiting()
         heappush(self._ready, (delivery.number, delivery))
-        recording = self.engine.record.recording
-        recording.queue_waiting_max[self.row] = max(recording.queue_waiting_max[self.row], len(self._ready))
 
     def _count_waiting(self) -> None:
         now = self.env._now
         if self._ready:
-            model = self.engine.model
-            seconds = min(now, model.duration_s) - max(self._waiting_since_s, model.warm_up_s)
-            self.engine.record.recording.queue_waiting_s[self.row] += len(self._ready) * max(0.0, seconds)
+            self.engine.record.add_ready(self.row, len(self._ready), self._waiting_since_s, now)
         self._waiting_since_s = now
+
+    def _count(self, what: str) -> None:
+        record = self.engine.record
+        if record.is_measured(self.env._now):
+            getattr(record.recording, f'queue_{what}')[self.row] += 1
 
     def _dispatch(self) -> None:
         while self._ready and self.up:
@@ -153,7 +154,7 @@ class BrokerQueue:
         consumer.held[job] = delivery
         job.consumer = consumer.station
         job.delivery += 1
-        self.engine.record.recording.queue_delivered[self.row] += 1
+        self._count('delivered')
         key = event_key(DELIVER, job.key, delivery.position, 0, job.attempt)
         self.env.at(self.env._now + self._deliver_s, key, self._delivered, (delivery, job.delivery, self.env._now))
 
@@ -175,6 +176,6 @@ class BrokerQueue:
     def _returned(self, event: Occurrence) -> None:
         for delivery in event._value:
             delivery.job.attempt += 1
-            self.engine.record.recording.queue_redelivered[self.row] += 1
+            self._count('redelivered')
             self._enqueue(delivery)
         self._dispatch()

@@ -9,13 +9,15 @@ import numpy as np
 from sim.laws import CHANGE, event_key, name_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sim.engines.reference.clock import Occurrence
     from sim.engines.reference.engine import Engine
 
 Target = str | np.ndarray  # a name of `Model.targets`, or rows of entities
 
 
-def plan_change(engine: Engine, time_s: float, target: Target, to: dict[str, Any]) -> None:
+def plan_change(engine: Engine, time_s: float, target: Target, to: Mapping[str, Any]) -> None:
     """Plan a change for a time.
 
     Changes of one target at one time have equal keys and take effect in the order in which they were asked for.
@@ -28,7 +30,7 @@ def plan_change(engine: Engine, time_s: float, target: Target, to: dict[str, Any
     engine.env.at(time_s, event_key(CHANGE, name_key('change', name), 0, 0, 0), act, None)
 
 
-def change(engine: Engine, target: Target, to: dict[str, Any]) -> None:
+def change(engine: Engine, target: Target, to: Mapping[str, Any]) -> None:
     """Change `up` or `servers` of a named target, or `up`, `on`, `attachment` or `admitted` of entities, now."""
     for what, value in to.items():
         if isinstance(target, str):

@@ -183,7 +183,7 @@ class Engine:
         self._launches[stream, entity] = k + 1
         key = laws.job_key(self.run_key, self._entity_key[entity], self._stream_key[stream], k)
         job = self._new_job(key, stream, variant, entity, k)
-        self.env.at(self.env._now, event_key(ARRIVE, key, 0, 0, 0), self._arrives, (job, 0))
+        self.env.at(self.env._now, event_key(ARRIVE, key, 0, 0, 0), self._arrives, (job, 0, job.delivery))
         return job
 
     def _new_job(self, key: int, stream: int, variant: int, entity: int, k: int) -> Job:
@@ -270,6 +270,8 @@ class Engine:
         if hop.kind == LINK:
             self._crossed(work)
             return
+        if work.delivery != job.delivery:
+            return  # its consumer has died since, and the job is delivered again
         flags = hop.flags
         refused = self._is_refused(work)
         if flags & ENDS_VISIT or (refused and hop.station == CONSUMER):
@@ -313,11 +315,12 @@ class Engine:
 
     def _arrive_at(self, time_s: float, job: Job, position: int) -> None:
         key = event_key(ARRIVE, job.key, position, 0, job.attempt)
-        self.env.at(time_s, key, self._arrives, (job, position))
+        self.env.at(time_s, key, self._arrives, (job, position, job.delivery))
 
     def _arrives(self, event: Occurrence) -> None:
-        job, position = event._value
-        self.enter(job, position)
+        job, position, delivery = event._value
+        if job.delivery == delivery:
+            self.enter(job, position)
 
     def _complete(self, job: Job) -> None:
         late = self.env._now > job.launched_s + job.deadline_s

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Work:
     """What a job (or one segment of it) asks of a station."""
 
-    __slots__ = ('amount', 'arrived_s', 'attempt', 'epoch', 'first_started_s', 'gap_bits', 'hop', 'job', 'lost',
-                 'order', 'position', 'remaining', 'segment', 'server', 'started_s', 'transfer')
+    __slots__ = ('amount', 'arrived_s', 'attempt', 'delivery', 'epoch', 'first_started_s', 'gap_bits', 'hop', 'job',
+                 'lost', 'order', 'position', 'remaining', 'segment', 'server', 'started_s', 'transfer')
 
     arrived_s: float
     order: tuple[int, int]  # priority class, arrival at the station
@@ -36,6 +36,7 @@ class Work:
                  transfer: Transfer | None = None) -> None:
         self.job = job
         self.attempt = job.attempt  # of the delivery that it belongs to; the job may be delivered again meanwhile
+        self.delivery = job.delivery
         self.position = position
         self.hop = hop
         self.amount = self.remaining = amount
@@ -142,8 +143,6 @@ class Station:
     def _wait(self, work: Work) -> None:
         self._count_waiting()
         heappush(self._waiting, (*work.order, work))
-        if self.row >= 0:
-            self.engine.record.note_waiting(self.row, len(self._waiting))
 
     def _count_waiting(self) -> None:
         now = self.env._now

@@ -59,8 +59,7 @@ class Transfer:
             self.cross(position + 1, segment)
             return
         n_bytes = min(hop.segment_bytes, hop.n_bytes - segment * hop.segment_bytes)
-        if segment == 0:
-            n_bytes += hop.wrap_bytes
+        n_bytes += hop.wrap_bytes // self.n_segments + (segment < hop.wrap_bytes % self.n_segments)
         frame_bytes, overhead_bits, gap_bits, loss_ratio, attempts_max = engine.framing[station.row]
         bits, n_frames, lost = transmission(job.key, hop.key, segment, n_bytes, frame_bytes, overhead_bits, loss_ratio,
                                      attempts_max)

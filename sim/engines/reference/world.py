@@ -74,8 +74,7 @@ class SimWorld(EngineWorld):
         """Return the seconds since the start of the run."""
         return self._engine.env.now
 
-    def change(self, target: Any, **to: Any) -> None:
-        """Change a target or entities at once."""
+    def _change(self, target: Any, to: Mapping[str, Any]) -> None:
         change(self._engine, target, to)
 
     def _add_inbox(self, row: int) -> None:
