@@ -8,21 +8,39 @@ own acknowledgements and slow start, Wi-Fi aggregation, broker heartbeats.
 from dataclasses import dataclass
 from math import ceil
 
+AEAD_TAG_BYTES = 16  # of each of them: the same sections
+AEAD_NONCE_BYTES = {
+    'Ascon-AEAD128': 16,  # NIST SP 800-232 §4
+    'Ascon-128a': 16,  # Ascon v1.2, 2.2
+    'Ascon-128': 16,  # Ascon v1.2, 2.2
+    'AES-128-GCM': 12,  # NIST SP 800-38D §5.2.1, §8.2
+    'AES-256-GCM': 12,  # NIST SP 800-38D
+    'ChaCha20-Poly1305': 12,  # RFC 8439 §2.8
+}
 # Bytes an AEAD adds to a sealed message: nonce carried with it, and tag.
-AEAD_BYTES = {
-    'none': 0,
-    'Ascon-AEAD128': 16 + 16,  # NIST SP 800-232 §4: 128-bit nonce and tag
-    'Ascon-128a': 16 + 16,  # Ascon v1.2, 2.2
-    'Ascon-128': 16 + 16,  # Ascon v1.2, 2.2
-    'AES-128-GCM': 12 + 16,  # NIST SP 800-38D §5.2.1, §8.2
-    'AES-256-GCM': 12 + 16,  # NIST SP 800-38D
-    'ChaCha20-Poly1305': 12 + 16,  # RFC 8439 §2.8
+AEAD_BYTES = {'none': 0, **{name: n_bytes + AEAD_TAG_BYTES for name, n_bytes in AEAD_NONCE_BYTES.items()}}
+KEM_PUBLIC_KEY_BYTES = {
+    'X25519': 32,  # RFC 7748 §6.1
+    'P-256': 65,  # SEC 1 §2.3.3, uncompressed, as RFC 9180 §7.1.1 has it
+    'ML-KEM-512': 800,  # FIPS 203 table 3
+    'ML-KEM-768': 1184,  # FIPS 203 table 3
+    'ML-KEM-1024': 1568,  # FIPS 203 table 3
+    'X25519MLKEM768': 1184 + 32,  # draft-ietf-tls-ecdhe-mlkem §4.1: both keys, ML-KEM's first
+    'RSA-2048-OAEP': 294,  # RFC 8017 A.1.1 in the SubjectPublicKeyInfo of RFC 5280 §4.1, with exponent 65537
 }
 KEM_CIPHERTEXT_BYTES = {
     'X25519': 32,  # RFC 7748 §6.1: the ephemeral public key
+    'P-256': 65,  # SEC 1 §2.3.3: the same
     'ML-KEM-512': 768,  # FIPS 203 table 3
     'ML-KEM-768': 1088,  # FIPS 203 table 3
     'ML-KEM-1024': 1568,  # FIPS 203 table 3
+    'X25519MLKEM768': 1088 + 32,  # draft-ietf-tls-ecdhe-mlkem §4.2: ciphertext, then ephemeral key
+    'RSA-2048-OAEP': 256,  # RFC 8017 §7.1.1: as long as the modulus
+}
+SIGNATURE_PUBLIC_KEY_BYTES = {
+    'ML-DSA-44': 1312,  # FIPS 204 table 2
+    'ML-DSA-65': 1952,  # FIPS 204 table 2
+    'ECDSA-P256': 65,  # SEC 1 §2.3.3, uncompressed
 }
 SIGNATURE_BYTES = {
     'ML-DSA-44': 2420,  # FIPS 204 table 2

@@ -1,0 +1,65 @@
+"""Named suites: which primitives go together, as plain data that a simulation reads and hardware binds to functions.
+
+A suite is as strong as the weakest of its primitives. Against a quantum computer the claim of a key establishment or a
+signature is a category of NIST's: as hard to break as AES-128 (1), SHA-256 collisions (2), AES-192 (3) or AES-256 (5);
+0 says that it claims nothing. All AEADs of the suites claim 128 bits against a classical adversary.
+
+References
+----------
+.. [1] NIST, "Submission requirements and evaluation criteria for the post-quantum cryptography standardization
+       process", 2016, 4.A.5.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# The category that a primitive claims against a quantum computer [1].
+KEM_CATEGORY = {
+    'X25519': 0,
+    'P-256': 0,
+    'RSA-2048-OAEP': 0,
+    'ML-KEM-512': 1,  # FIPS 203 §8
+    'ML-KEM-768': 3,  # FIPS 203 §8
+    'ML-KEM-1024': 5,  # FIPS 203 §8
+    'X25519MLKEM768': 3,  # that of ML-KEM-768: draft-ietf-tls-ecdhe-mlkem §5, SP 800-56C §2
+}
+SIGNATURE_CATEGORY = {
+    'ECDSA-P256': 0,
+    'ML-DSA-44': 2,  # FIPS 204 table 1
+    'ML-DSA-65': 3,  # FIPS 204 table 1
+}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One choice of primitives."""
+
+    kem: str
+    aead: str
+    signature: str
+    implementation: Literal['native', 'interpreted']  # of the AEAD: orders of magnitude lie between them
+    # With a fresh KEM key pair for each key, whose private half is erased: who later gets all keys that last opens
+    # nothing that was recorded. Keys that are there from the start give no such thing, whatever the suite.
+    is_forward_secret_if_ephemeral: bool = True
+
+    @property
+    def key_category(self) -> int:
+        """Return the category that the key establishment claims."""
+        return KEM_CATEGORY[self.kem]
+
+    @property
+    def signature_category(self) -> int:
+        """Return the category that the signature claims."""
+        return SIGNATURE_CATEGORY[self.signature]
+
+
+SUITES = {
+    'classical': Suite('X25519', 'AES-128-GCM', 'ECDSA-P256', 'native'),
+    'pqc-512': Suite('ML-KEM-512', 'Ascon-AEAD128', 'ML-DSA-44', 'native'),
+    'pqc-768': Suite('ML-KEM-768', 'Ascon-AEAD128', 'ML-DSA-65', 'native'),
+    # ML-DSA-65 is the strongest signature there is here: a signature need not hold for longer than it is used.
+    'pqc-1024': Suite('ML-KEM-1024', 'Ascon-AEAD128', 'ML-DSA-65', 'native'),
+    'hybrid': Suite('X25519MLKEM768', 'Ascon-AEAD128', 'ML-DSA-65', 'native'),
+    # What `pip install ascon` gives: the cipher that came before the standard, by its default name, in plain Python.
+    'interpreted': Suite('ML-KEM-768', 'Ascon-128', 'ML-DSA-65', 'interpreted'),
+}
