@@ -32,7 +32,7 @@ def reachable(requirement: Requirement, seen: set[tuple[str, str]]) -> Iterator[
                 yield from reachable(child, seen)
 
 
-@pytest.mark.parametrize('name', ['iomtwin', 'sim', 'sim.engines', 'analysis'])
+@pytest.mark.parametrize('name', ['iomtwin', 'sim', 'sim.engines', 'hil', 'hil.crypto', 'analysis'])
 def test_import_names_are_ours(name: str, tmp_path: Path) -> None:
     """The installation, not the working directory, leads each import name to this repository."""
     code = f'import {name}; print({name}.__file__)'
@@ -44,7 +44,7 @@ def test_every_package_is_listed() -> None:
     """The packages of pyproject.toml are those on disk; one left out would be missing from a wheel."""
     on_disk = {
         '.'.join(init.parent.relative_to(ROOT).parts)
-        for top in ('sim', 'analysis')
+        for top in ('sim', 'hil', 'analysis')
         for init in (ROOT / top).rglob('__init__.py')
     }
     assert on_disk | {'scenarios'} == set(PROJECT['tool']['setuptools']['packages'])
@@ -57,7 +57,7 @@ def test_wheel_holds_all_code_and_data(tmp_path: Path) -> None:
     for name in ('pyproject.toml', 'iomtwin.py', 'LICENSE', 'README.md'):
         copy2(ROOT / name, source)
     wanted = {'iomtwin.py'}
-    for name in ('sim', 'analysis', 'scenarios'):
+    for name in ('sim', 'hil', 'analysis', 'scenarios'):
         copytree(ROOT / name, source / name, ignore=ignore_patterns('__pycache__', '*.md'))
         files = (path.relative_to(source) for path in (source / name).rglob('*') if path.is_file())
         wanted |= {path.as_posix() for path in files}
@@ -70,9 +70,11 @@ def test_wheel_holds_all_code_and_data(tmp_path: Path) -> None:
 
 
 def test_every_dependency_is_pinned() -> None:
-    """Each distribution that iomtwin, its tests or its build bring in has an exact version in constraints.txt."""
+    """Each distribution that iomtwin, its extras, its tests or its build bring in has a version in constraints.txt."""
     built_by = [Requirement(text) for text in PROJECT['build-system']['requires']]
     needed = {canonicalize_name(requirement.name) for requirement in built_by}
+    extras = PROJECT['project']['optional-dependencies'].values()
+    needed |= {canonicalize_name(Requirement(text).name) for texts in extras for text in texts}
     needed |= set(reachable(Requirement('iomtwin[dev]'), set()))
     assert needed - PINNED == {'iomtwin'}
 

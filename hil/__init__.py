@@ -1,0 +1,1 @@
+"""What touches the real world: cryptography that is really done, on the machine at hand."""
