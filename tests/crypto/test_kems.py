@@ -80,7 +80,8 @@ def test_what_has_another_length_is_refused(any_kem: Kem) -> None:
     pair = any_kem.generate()
     sent = any_kem.encapsulate(pair.public)
     for wrong in (b'', pair.public[:-1], pair.public + b'\0'):
-        with pytest.raises(CryptoError, match=any_kem.name):
+        said = f'a public key of {len(wrong)} bytes' if any_kem.name in POST_QUANTUM else 'the public key is'
+        with pytest.raises(CryptoError, match=f'^{any_kem.name}: {said}'):
             any_kem.encapsulate(wrong)
     for wrong in (b'', sent.ciphertext[:-1], sent.ciphertext + b'\0'):
         with pytest.raises(CryptoError):

@@ -19,7 +19,7 @@ import pytest
 TRAP = 'import time; time.sleep(5); raise SystemExit(1)'
 # What it does when it finds one: it logs to the standard output, warns, and does the work; here pqcrypto does it.
 STAND_IN = """
-import logging, sys, warnings
+import ctypes, logging, sys, warnings
 logger = logging.getLogger('oqs.oqs')
 logger.setLevel(logging.INFO)
 logger.addHandler(logging.StreamHandler(sys.stdout))
@@ -27,6 +27,9 @@ logger.info('liboqs-python faulthandler is disabled')
 warnings.warn('liboqs version (major, minor) differs from liboqs-python version')
 
 from pqcrypto import kem, sign
+
+def padded(data, n_bytes):
+    return ctypes.create_string_buffer(data, n_bytes).raw  # what is short is filled up with zeros
 
 class Mechanism:
     def __init__(self, name, private=None):
@@ -45,12 +48,12 @@ class Mechanism:
 class KeyEncapsulation(Mechanism):
     def encap_secret(self, public):
         try:
-            return self.module.encaps(public)
+            return self.module.encaps(padded(public, self.module.PUBLIC_KEY_SIZE))
         except ValueError:
             raise RuntimeError('Can not encapsulate secret')
     def decap_secret(self, ciphertext):
         try:
-            return self.module.decaps(self.private, ciphertext)
+            return self.module.decaps(self.private, padded(ciphertext, self.module.CIPHERTEXT_SIZE))
         except ValueError:
             raise RuntimeError('Can not decapsulate secret')
 
