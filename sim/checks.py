@@ -17,7 +17,7 @@ from sim.scenario import DeviceClass, Scenario
 from sim.yaml_source import Location
 
 Findings = Iterator[tuple[Location, str]]
-DEVICES_MAX = 10_000_000  # rows of arrays, about 1 KiB each while it runs
+DEVICES_MAX = 10_000_000  # rows of arrays, about 700 bytes each while it runs
 ACCESS_POINTS_MAX = 100_000  # a region's; objects, about 10 KiB each while it is lowered
 MESSAGES_MAX = 1e12  # four days at three million a second
 MESSAGE_BYTES_MAX = 128 << 20  # RabbitMQ 3.10: max_message_size

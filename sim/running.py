@@ -10,6 +10,7 @@ from typing import Literal
 from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
 from sim.engines import compiled, reference
+from sim.footprint import check_memory
 from sim.loading import Origin
 from sim.lowering import lower
 from sim.model import Model
@@ -57,6 +58,8 @@ def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', 
     ------
     InputError
         If the scenario cannot be lowered.
+    RunError
+        If it would take more memory than there is.
     """
     return execute_lowered(prepare(scenario, origin), engine=engine, trace=trace, progress=progress)
 
@@ -78,7 +81,14 @@ def prepare(scenario: Scenario, origin: Origin) -> Lowered:
 
 def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Trace = 'jobs',
                     progress: Progress | None = None) -> Execution:
-    """Run a lowered scenario."""
+    """Run a lowered scenario.
+
+    Raises
+    ------
+    RunError
+        If it would take more memory than there is.
+    """
+    check_memory(lowered.model, trace)
     chosen: EngineName = 'compiled' if engine == 'auto' else engine
     begin = time.perf_counter()
     with compilation_timed() as compilation:

@@ -18,7 +18,8 @@ from sim.results.recording import Trace
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = Path(__file__).resolve().parent / 'quiet.yaml'
 SHORT = ('duration=20 s', 'warm_up=2 s', 'learning.start=3 s', 'learning.pause=1 s')  # of the ward
-ENDLESS = ('duration=1000 h', 'learning=null')  # longer than any test waits
+ENDLESS = ('run', 'ward', '--set', 'duration=1000 h', '--set', 'learning=null',  # longer than any test waits
+           '--trace', 'none')  # whose rows no memory would hold
 DEADLINE_S = 100.0
 T = TypeVar('T')
 

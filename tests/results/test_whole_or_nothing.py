@@ -225,7 +225,7 @@ def test_an_error_without_words_of_the_system_still_says_what_happened(tmp_path:
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_one_line_and_nothing_left(number: signal.Signals, tmp_path: Path) -> None:
     """A ward that would take days, sent a signal when it has its hidden folder."""
-    process = start('run', 'ward', *settings(ENDLESS), '--out', tmp_path)
+    process = start(*ENDLESS, '--out', tmp_path)
     wait_for(lambda: hidden(tmp_path), process)
     process.send_signal(number)
     assert ended(process) == (130, '', INTERRUPTED)
@@ -252,7 +252,7 @@ def test_a_signal_to_replications_keeps_the_finished_and_leaves_no_process(
 
 def test_an_interrupt_from_the_keyboard_reaches_all_and_only_one_speaks(tmp_path: Path) -> None:
     """A terminal sends SIGINT to every process of the session; here while the workers are still starting."""
-    process = start('run', 'ward', *settings(ENDLESS), '--replications', '2', '--jobs', '2', '--out', tmp_path)
+    process = start(*ENDLESS, '--replications', '2', '--jobs', '2', '--out', tmp_path)
     started = wait_for(lambda: len(found := descendants(process.pid)) >= 3 and found, process)  # and a tracker
     os.killpg(process.pid, signal.SIGINT)
     assert ended(process) == (130, '', INTERRUPTED)
@@ -288,7 +288,7 @@ def test_an_interrupt_between_two_starts_waits_until_both_are_made() -> None:
 
 def test_the_death_of_a_worker_is_one_line_and_ends_the_others(tmp_path: Path) -> None:
     """Of two workers at work one is killed, as the system does when memory runs out: code 1, nothing left."""
-    process = start('run', 'ward', *settings(ENDLESS), '--replications', '2', '--jobs', '2', '--out', tmp_path)
+    process = start(*ENDLESS, '--replications', '2', '--jobs', '2', '--out', tmp_path)
     wait_for(lambda: len(hidden(tmp_path)) == 2, process)
     workers = descendants(process.pid)
     os.kill(partial_pids(tmp_path)[0], signal.SIGKILL)
@@ -301,7 +301,7 @@ def test_the_death_of_a_worker_is_one_line_and_ends_the_others(tmp_path: Path) -
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     """SIGKILL to the parent of two workers at work: they end too, and tidy up."""
-    process = start('run', 'ward', *settings(ENDLESS), '--replications', '2', '--jobs', '2', '--out', tmp_path)
+    process = start(*ENDLESS, '--replications', '2', '--jobs', '2', '--out', tmp_path)
     wait_for(lambda: len(hidden(tmp_path)) == 2, process)
     workers = descendants(process.pid)
     process.kill()

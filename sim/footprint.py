@@ -1,0 +1,124 @@
+"""How much memory a run takes, said before it starts; and how much there is.
+
+The tables of the compiled engine are counted as they will be allocated, the rows of traced jobs and hops by the number
+that the sources are due to launch. Left out: jobs under way (a few hundred bytes each, few unless a station is
+overloaded), and what the reference engine takes beyond this.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sim.engines.compiled.layout import ENTITY, HOP, HOP_ROW, JOB_ROW, LINE, SERVER, STATION
+from sim.engines.compiled.memory import ROWS_FIRST
+from sim.errors import RunError
+from sim.histogram import N_BINS
+from sim.model import LINK, LISTED, Model
+from sim.recording import Trace
+from sim.sources import ARRIVAL, BLOCK_ARRIVALS, EMITTER, EMITTERS_AN_ARRIVAL
+
+RECORDING_BYTES = 64  # an entity: eight sums
+TABLES_RATIO = 5.0  # the tables of a run folder and the copies on the way there, by the rows: 4 to 5.4 measured
+MEMINFO = Path('/proc/meminfo')
+CGROUPS = Path('/proc/self/cgroup')
+CGROUP_ROOT = Path('/sys/fs/cgroup')
+
+
+def check_memory(model: Model, trace: Trace) -> None:
+    """Refuse a run that would not fit into the memory that is there.
+
+    Raises
+    ------
+    RunError
+        With how much it would take.
+    """
+    needed, available = table_bytes(model) + row_bytes(model, trace), available_bytes()
+    if available is not None and needed > available:
+        advice = 'run it with --trace none' if trace != 'none' else 'take fewer devices, or a machine with more memory'
+        raise RunError(f'{model.name}: would take about {_gib(needed)} more memory, and {_gib(available)} are '
+                       f'available; {advice}')
+
+
+def table_bytes(model: Model) -> int:
+    """Return the bytes of the tables that an execution has from its beginning to its end."""
+    n_entities, n_emitters = model.entities.key.size, int(_n_emitters(model).sum())
+    n_servers = model.stations.server_speed.size + model.stations.n + n_entities
+    a_row = STATION.itemsize + LINE.itemsize * model.n_priorities
+    block = max(BLOCK_ARRIVALS, n_emitters // EMITTERS_AN_ARRIVAL)
+    return int(
+        (model.stations.n + n_entities) * a_row + n_servers * SERVER.itemsize
+        + n_entities * (ENTITY.itemsize + RECORDING_BYTES) + model.hops.kind.size * HOP.itemsize
+        + n_emitters * (EMITTER.itemsize + np.dtype(np.float64).itemsize) + 3 * block * ARRIVAL.itemsize
+        + len(model.flows) * N_BINS * np.dtype(np.int64).itemsize + ROWS_FIRST * (JOB_ROW.itemsize + HOP_ROW.itemsize))
+
+
+def row_bytes(model: Model, trace: Trace) -> int:
+    """Return the bytes of traced rows and of the tables made of them, at most, for what sources and learning launch."""
+    launches = _launches(model)
+    a_launch = np.full(launches.size, 0.0 if trace == 'none' else float(JOB_ROW.itemsize))
+    if trace == 'stages':
+        a_launch += HOP_ROW.itemsize * _hops_a_launch(model)
+    return int(TABLES_RATIO * (launches * a_launch).sum())
+
+
+def available_bytes() -> int | None:
+    """Return the memory that this process may still take: of the machine, and of its control groups; None: unknown."""
+    found = re.search(r'^MemAvailable:\s+(\d+) kB', _text(MEMINFO), re.MULTILINE)
+    rooms = [1024 * int(found[1])] if found else []
+    for line in _text(CGROUPS).splitlines():
+        _, controllers, name = line.split(':', maxsplit=2)
+        if controllers in ('', 'memory'):
+            folder = CGROUP_ROOT / controllers / name.lstrip('/')
+            for group in (folder, *folder.parents):
+                if group.is_relative_to(CGROUP_ROOT):
+                    rooms += _room(group, 'memory.max', 'memory.current')
+                    rooms += _room(group, 'memory.limit_in_bytes', 'memory.usage_in_bytes')
+    return max(0, min(rooms)) if rooms else None
+
+
+def _room(group: Path, limit: str, usage: str) -> list[int]:
+    texts = _text(group / limit).strip(), _text(group / usage).strip()
+    return [int(texts[0]) - int(texts[1])] if all(text.isdigit() for text in texts) else []
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ''
+
+
+def _n_emitters(model: Model) -> np.ndarray:
+    of_class = np.bincount(model.entities.class_row, minlength=len(model.classes.name))
+    found: np.ndarray = of_class[model.sources.class_row]
+    return found
+
+
+def _launches(model: Model) -> np.ndarray:
+    """Return how many jobs each stream launches, every hour as busy as the busiest, shape ``(n_streams,)``."""
+    sources, launches = model.sources, np.zeros(len(model.streams))
+    peak = np.append(sources.by_hour.max(axis=1, initial=0.0), 1.0)[sources.profile_row]
+    timed = sources.timing != LISTED
+    n = sources.list_n.astype(np.float64)
+    n[timed] = (_n_emitters(model) * peak * model.duration_s)[timed] / sources.gap_s[timed]
+    np.add.at(launches, sources.stream, n)
+    if model.learning is not None:
+        for stream, flow in enumerate(model.streams):
+            if flow == 'fl-update':
+                launches[stream] += model.learning.rounds * model.learning.fraction * model.learning.clients.size
+    return launches
+
+
+def _hops_a_launch(model: Model) -> np.ndarray:
+    """Return how many hops a job of each stream has on its longest route, each segment counted."""
+    hops, routes, found = model.hops, model.routes, np.zeros(len(model.streams))
+    is_link = hops.kind == LINK
+    n = np.where(is_link, -(-hops.n_bytes // np.maximum(hops.segment_bytes, 1)), 1)
+    ends = np.concatenate([[0], np.cumsum(np.maximum(n, 1))])
+    np.maximum.at(found, routes.stream, (ends[routes.hop_first + routes.n_hops] - ends[routes.hop_first]).astype(float))
+    return found
+
+
+def _gib(n_bytes: int) -> str:
+    return f'{n_bytes / 2**30:.1f} GiB'
