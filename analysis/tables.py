@@ -108,8 +108,8 @@ def crypto_table(rows: Rows) -> Table:
     """Return one line a flow: what cryptography adds to its messages."""
     headers = ('flow', 'mean\nlatency', 'of it\ncrypto', 'message\nbytes', 'of them\ncrypto')
     table = _table('Cryptography in messages', headers,
-                   'crypto: of the mean latency, which waiting may dominate, computing, without the time that its bytes '
-                   f'take; message bytes: {MESSAGE_BYTES}')
+                   'crypto: of the mean latency, which waiting may dominate, computing, without the time that its '
+                   f'bytes take; message bytes: {MESSAGE_BYTES}')
     for flow in _names(rows, 'launched'):
         table.add_row(flow, *(_cell(rows, metric, flow) for metric in (
             'latency', 'crypto_latency_share', 'wire_bytes', 'crypto_wire_share')))

@@ -13,9 +13,9 @@ import numpy as np
 from sim.engines.compiled.layout import ENTITY, HOP, HOP_ROW, JOB_ROW, LINE, SERVER, STATION
 from sim.engines.compiled.memory import ROWS_FIRST
 from sim.errors import RunError
-from sim.histogram import N_BINS
 from sim.model import LINK, LISTED, Model
-from sim.recording import Trace
+from sim.results.histogram import N_BINS
+from sim.results.recording import Trace
 from sim.sources import ARRIVAL, BLOCK_ARRIVALS, EMITTER, EMITTERS_AN_ARRIVAL
 
 RECORDING_BYTES = 64  # an entity: eight sums

@@ -11,7 +11,7 @@ from sim.engines.compiled import Engine
 from sim.errors import RunError
 from sim.loading import load
 from sim.lowering import lower
-from sim.recording import Recording, Trace
+from sim.results.recording import Recording, Trace
 from sim.running import execute
 from sim.sources import Arrivals
 from tests.scenario.reduced import few_wards
