@@ -10,7 +10,7 @@ from sim.engines.compiled.books import add_service, end_service, finish, trace_w
 from sim.engines.compiled.broker import acknowledge, publish
 from sim.engines.compiled.heap import push
 from sim.engines.compiled.layout import NONE, entity_at, hop_at, job_at, route_at, server_at, station_at, work_at
-from sim.engines.compiled.pools import draw, free_work, new_work, station_of
+from sim.engines.compiled.pools import draw, fetch_station_of, free_work, new_work, station_of
 from sim.engines.compiled.stations import dispatch, free_server, start, station_takes
 from sim.laws import ARRIVE, event_key, transmission
 from sim.model import (
@@ -201,6 +201,8 @@ def _crossed(m, work_row):
         free_work(m, work_row)
         return
     position = work.hop - route_at(m.routes, job.route).first
+    if work.hop + 1 < route_at(m.routes, job.route).end:
+        fetch_station_of(m, slot, work.hop + 1)
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
     push(m, m.now + hop_at(m.hops, work.hop).latency_s, key, SEGMENT_ARRIVES, work_row, 0)
 

@@ -104,7 +104,7 @@ TABLES = {
     'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK, 'free_works': NUMBER, 'events': EVENT,
     'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
-COUNTERS = ('n_stations', 'n_model_servers', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
+COUNTERS = ('n_stations', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
             'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted',
             'event_number', 'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
             'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
@@ -157,7 +157,8 @@ hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_a
                                  INBOX))
 outcome_at, job_row_at, hop_row_at, flow_at, line_at, curve_at, law_at, number_at, float_at, arrival_at = (
     _reader(dtype) for dtype in (OUTCOME, JOB_ROW, HOP_ROW, FLOW, LINE, CURVE, LAW, NUMBER, FLOAT, ARRIVAL))
-fetch_entity, fetch_station, fetch_server = (_fetcher(dtype) for dtype in (ENTITY, STATION, SERVER))
+fetch_entity, fetch_station, fetch_server, fetch_job, fetch_work = (
+    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, JOB, WORK))
 
 
 @intrinsic

@@ -18,7 +18,6 @@ from sim.engines.compiled.journey import (
     job_arrives,
     segment_arrives,
     service_ends,
-    subject_of,
 )
 from sim.engines.compiled.layout import (
     NONE,
@@ -38,6 +37,7 @@ from sim.engines.compiled.layout import (
 from sim.engines.compiled.pools import new_job
 from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
 
+LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
 ARRIVALS_A_STEP = 4
 
 # Why the loop returns to Python.
@@ -92,26 +92,18 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
 
 @compiled
 def _fetch_ahead(m):
-    """Ask for the memory of the devices that send next, so that it is there when their turn comes.
-
-    Each step reads what the one before has brought: the device and its CPU, the air around it, that air's server.
-    """
-    if m.next_arrival + 3 * ARRIVALS_A_STEP >= m.n_arrivals:
+    """Ask for the memory of the devices that send next, so that it is there when their turn comes."""
+    if m.next_arrival + 2 * ARRIVALS_A_STEP >= m.n_arrivals:
         return
-    entity = arrival_at(m.arrivals, m.next_arrival + 3 * ARRIVALS_A_STEP).entity
+    entity = arrival_at(m.arrivals, m.next_arrival + 2 * ARRIVALS_A_STEP).entity
     fetch_entity(m.entities, entity)
     fetch_station(m.stations, m.n_stations + entity)
-    fetch_server(m.servers, m.n_model_servers + entity)
-    entity = arrival_at(m.arrivals, m.next_arrival + 2 * ARRIVALS_A_STEP).entity
-    fetch_station(m.stations, _air(m, entity))
-    entity = arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP).entity
-    fetch_server(m.servers, station_at(m.stations, _air(m, entity)).first_server)
-
-
-@compiled
-def _air(m, entity):
-    attachment = entity_at(m.entities, entity).attachment
-    return number_at(m.slots, attachment * 4).value if attachment >= 0 else m.n_stations + entity
+    fetch_server(m.servers, m.n_stations + entity)
+    attachment = entity_at(m.entities, arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP).entity).attachment
+    if attachment != NONE:
+        air = number_at(m.slots, attachment * 4).value
+        fetch_station(m.stations, air)
+        fetch_server(m.servers, air)
 
 
 @compiled
@@ -126,26 +118,51 @@ def _act(m, kind, a, b):
         delivery_arrives(m, a, b)
     elif kind == ACKNOWLEDGE:
         acknowledged(m, a, b)
+    elif kind == LAUNCHED:
+        _launched(m, a)
     elif kind == RETURN:
         returned(m, a, b)
 
 
 @compiled
-def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, inbox: int, deadline_s: float,
-           slots: Records) -> None:
-    """Make one job for each entity; each arrives at its first hop now, as an event of its own.
-
-    `deadline_s` NaN: the route's own. The slots of the jobs are written to `slots`.
-    """
+def launch_keys(m: Any, stream: int, entities: Records, k: Records, jobs: Records, keys: Records) -> None:
+    """Write the keys of the jobs that entities launch, and those of their arrivals at the first hop."""
     for i in range(entities.size):
-        entity = entities[i]
-        key = job_key(m.run_key, entity_at(m.entities, entity).key, number_at(m.stream_keys, stream).value, k[i])
-        slot = new_job(m, key, stream, variant, entity, k[i])
-        job_at(m.jobs, slot).inbox = inbox
+        entity_key = entity_at(m.entities, entities[i]).key
+        jobs[i] = job_key(m.run_key, entity_key, number_at(m.stream_keys, stream).value, k[i])
+        keys[i] = event_key(ARRIVE, jobs[i], 0, 0, 0)
+
+
+@compiled
+def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, jobs: Records, keys: Records,
+           order: Records, inbox: int, deadline_s: float, slots: Records) -> None:
+    """Make one job for each entity; each arrives at its first hop now, as an event of its own, in an order of keys.
+
+    The heap only ever holds the first of these events: the jobs are a list, and each event puts the next one in its
+    place. `deadline_s` NaN: the route's own. The slots of the jobs are written to `slots`.
+    """
+    first, previous = m.n_launched, NONE
+    for i in order:
+        slot = new_job(m, jobs[i], stream, variant, entities[i], k[i])
+        job = job_at(m.jobs, slot)
+        job.id, job.inbox, job.next = first + i, inbox, NONE
         if not math.isnan(deadline_s):
-            job_at(m.jobs, slot).deadline_s = deadline_s
+            job.deadline_s = deadline_s
         slots[i] = slot
-        push(m, m.now, event_key(ARRIVE, key, 0, 0, 0), ARRIVE, subject_of(m, slot), 0)
+        if previous == NONE:
+            push(m, m.now, keys[i], LAUNCHED, slot, 0)
+        else:
+            job_at(m.jobs, previous).next = slot
+        previous = slot
+
+
+@compiled
+def _launched(m, slot):
+    """Let a launched job arrive, and plan the arrival of the next one of its launch."""
+    following = job_at(m.jobs, slot).next
+    if following != NONE:
+        push(m, m.now, event_key(ARRIVE, job_at(m.jobs, following).key, 0, 0, 0), LAUNCHED, following, 0)
+    enter(m, slot, 0)
 
 
 @compiled

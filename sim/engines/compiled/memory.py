@@ -42,7 +42,6 @@ class Memory:
         m['traces_jobs'], m['traces_hops'] = trace != 'none', trace == 'stages'
         m['margin'] = window_max + ROWS_PER_EVENT
         m['n_stations'], m['n_rows'] = model.stations.n, model.stations.n + n_entities
-        m['n_model_servers'] = model.stations.server_speed.size
         m['n_queues'], m['n_priorities'] = len(model.queues.name), model.n_priorities
         _, m['n_variants'], m['n_classes'], m['n_groups'] = model.route_of.shape
         m['n_curve_points'], m['n_quantiles'] = model.curves.amounts.size, model.laws.quantiles.size
@@ -58,7 +57,8 @@ class Memory:
         self['curve_amounts'], self['curve_seconds'] = model.curves.amounts, model.curves.seconds
         self['laws'] = _joined('laws', kind=model.laws.kind, a=model.laws.a, b=model.laws.b, c=model.laws.c)
         self['quantiles'] = model.laws.quantiles
-        self['stations'], self['servers'], self['entities'] = _stations(model), _servers(model), _entities(model)
+        self['stations'], self['entities'] = _stations(model), _entities(model)
+        self['servers'] = _servers(model, self['stations'])
         self['lines'] = np.full(2 * int(m['n_rows']) * model.n_priorities, NONE, np.int32)
         self['queues'], self['consumers'] = _queues(model), _consumers(model)
         self['flows'], self['latency'] = _new('flows', len(model.flows)), _new('latency', len(model.flows) * N_BINS)
@@ -86,6 +86,10 @@ class Memory:
         self.m[name] = records.ctypes.data
         if f'{name}_max' in (MACHINE.names or ()):
             self.m[f'{name}_max'] = records.size
+
+    def tables(self) -> list[Records]:
+        """Return all tables."""
+        return list(self._arrays.values())
 
     def put_arrivals(self, block: Records | None) -> None:
         """Make a block the present one; None: there are no more."""
@@ -121,6 +125,12 @@ class Memory:
         new[:min(old.shape[0], new.shape[0]), :old.shape[1]] = old[:new.shape[0]]
         self.m['n_amounts'] = n
         self['amounts'] = new.ravel()
+
+    def sort_free_slots(self) -> None:
+        """Let new jobs and works take their slots in the order of the table, as far as they are free."""
+        for name in ('jobs', 'works'):
+            free = self[f'free_{name}']['value'][:self.m[f'n_free_{name}']]
+            free[:] = np.sort(free)[::-1]
 
     def _enlarge_pool(self, name: str, n_free: int) -> None:
         old = self[name]
@@ -196,10 +206,11 @@ def _stations(model: Model) -> Records:
     n, n_cpus = model.stations.n, model.entities.key.size
     stations = np.zeros(n + n_cpus, STATION)
     stations[:n] = _copied(model.stations, STATION, n)
-    stations['first_server'][:n] = model.stations.server_first
     own = stations[n:]
     own['discipline'], own['n_servers'] = PREEMPTIVE, 1
-    own['first_server'] = model.stations.server_speed.size + np.arange(n_cpus)
+    stations['first_server'] = np.arange(stations.size)
+    several = np.flatnonzero(stations['n_servers'] > 1)
+    stations['first_server'][several] = stations.size + np.cumsum([0, *stations['n_servers'][several]])[:-1]
     stations['n_idle'] = stations['n_rows'] = stations['n_servers']
     stations['up'] = 1
     for name in ('waiting_max', 'served', 'busy_s', 'waiting_s'):
@@ -207,10 +218,14 @@ def _stations(model: Model) -> Records:
     return stations
 
 
-def _servers(model: Model) -> Records:
-    servers = np.zeros(model.stations.server_speed.size + model.entities.key.size, SERVER)
+def _servers(model: Model, stations: Records) -> Records:
+    """Return the servers: that of a station with one in the row of the station, behind them those of all others."""
+    several = stations['n_servers'] > 1
+    servers = np.zeros(stations.size + stations['n_servers'][several].sum(), SERVER)
     servers['speed'] = 1.0
-    servers['speed'][:model.stations.server_speed.size] = model.stations.server_speed
+    for row, (first, n) in enumerate(zip(model.stations.server_first, model.stations.n_servers, strict=True)):
+        at = stations['first_server'][row]
+        servers['speed'][at:at + n] = model.stations.server_speed[first:first + n]
     servers['work'] = NONE
     return servers
 

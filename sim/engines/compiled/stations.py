@@ -10,7 +10,18 @@ from typing import Any
 from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, count_waiting
 from sim.engines.compiled.heap import push
-from sim.engines.compiled.layout import NONE, hop_at, job_at, line_at, route_at, server_at, station_at, work_at
+from sim.engines.compiled.layout import (
+    NONE,
+    fetch_job,
+    fetch_work,
+    hop_at,
+    job_at,
+    line_at,
+    route_at,
+    server_at,
+    station_at,
+    work_at,
+)
 from sim.engines.compiled.pools import free_work
 from sim.laws import SERVICE_END, event_key
 from sim.model import CONSUMER, FIFO, PREEMPTIVE
@@ -114,6 +125,11 @@ def _take_first(m, row):
             line.first = work_at(m.works, work_row).next
             if line.first == NONE:
                 line.last = NONE
+            else:  # what is taken next is asked for now, and the one behind it
+                following = work_at(m.works, line.first)
+                fetch_job(m.jobs, following.job)
+                if following.next != NONE:
+                    fetch_work(m.works, following.next)
             station_at(m.stations, row).n_waiting -= 1
             return work_row
     return NONE

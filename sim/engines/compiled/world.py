@@ -10,7 +10,7 @@ from sim.engines.bridge import Driver, EngineWorld
 from sim.engines.compiled.books import satisfy
 from sim.engines.compiled.heap import push
 from sim.engines.compiled.layout import NONE
-from sim.engines.compiled.loop import launch
+from sim.engines.compiled.loop import launch, launch_keys
 from sim.engines.compiled.memory import larger
 from sim.laws import WAKE
 from sim.worlds import Floats, Ints, Outcomes
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sim.engines.compiled.engine import Engine
+
+BULK = 1_000  # jobs of a launch, from which on it matters that neighbours in time are neighbours in memory
 
 
 class CompiledWorld(EngineWorld):
@@ -85,11 +87,15 @@ class CompiledWorld(EngineWorld):
                 deadline_s: float) -> Ints:
         engine = self._engine
         engine.memory.make_room(entities.size)
+        if entities.size >= BULK:
+            engine.memory.sort_free_slots()
         launches = self._launches.setdefault(stream, np.zeros(self.model.entities.key.size, np.int64))
         k = launches[entities]
         launches[entities] += 1
-        slots = np.empty(entities.size, np.int64)
-        launch(engine.machine, stream, variant, entities, k, inbox, deadline_s, slots)
+        jobs, keys, slots = np.empty((3, entities.size), np.int64)
+        launch_keys(engine.machine, stream, entities, k, jobs, keys)
+        launch(engine.machine, stream, variant, entities, k, jobs, keys, np.argsort(keys),
+               inbox, deadline_s, slots)
         for stage, amount in amounts.items():
             column = self._amount_column(stage)
             n = int(engine.machine['n_amounts'])
