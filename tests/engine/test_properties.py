@@ -86,7 +86,8 @@ def test_integrals_stay_within_what_is_possible(engine: Engine, plan: Plan) -> N
     assert np.all(recording.busy_s[:, 1] <= recording.busy_s[:, 0] * (1.0 + 1e-12))
     on_air = recording.transmit_s[:, 0].sum() + recording.receive_s[:, 0].sum()
     assert on_air <= recording.station_busy_s.sum() * (1.0 + 1e-12)
-    assert np.all(recording.queue_delivered >= recording.queue_redelivered)
+    if plan.warm_up_s == 0.0:  # else what returns may have been delivered before anything is counted
+        assert np.all(recording.queue_delivered >= recording.queue_redelivered)
 
 
 @settings(max_examples=N_EXAMPLES)
