@@ -109,8 +109,13 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
     wards = ', '.join(f'{ward["count"]} {kind} ({ward["beds"]} beds each)'
                       for kind, ward in scenario['wards'].items())
     nodes = ', '.join(f'{name} ({Path(node["profile"]).stem})' for name, node in scenario['edge']['nodes'].items())
-    workers = 'one worker' if crypto['placement'] == 'sequential' else f'{crypto["replicas"]} replicas'
+    n = 1 if crypto['placement'] == 'sequential' else crypto['replicas']
+    workers = 'one worker' if n == 1 else f'{n} workers'
     signed = 'signed' if crypto['sign_updates'] else 'not signed'
+    used = [crypto['aead']]  # of the others, those that learning uses
+    if learning is not None:
+        used += [crypto['kem']] if crypto['learning_keys'] == 'per-round' else []
+        used += [crypto['signature']] if crypto['sign_updates'] else []
     warm_up, drain = _time(scenario['warm_up']), _time(scenario['drain'])
     outages = [f'{outage["target"]} from {_time(outage["begin"])} to {_time(outage["end"])}'
                for outage in scenario['outages']]
@@ -118,7 +123,7 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
         ('Time', f'{_time(scenario["duration"])} from {scenario["starts_at"]}; warm-up {warm_up}, drain up to {drain}'),
         ('Wards', wards),
         ('Edge nodes', nodes),
-        ('Cryptography', f'{crypto["kem"]}, {crypto["aead"]}, {crypto["signature"]}'),
+        ('Cryptography', ', '.join(used)),
         ('Placement', f'{crypto["placement"]}, {workers}, prefetch {crypto["prefetch"]}'),
         ('Learning', 'none' if learning is None else _asked_learning(learning)),
         *([] if learning is None else [('Its keys', f'{crypto["learning_keys"]}; updates {signed}')]),

@@ -41,7 +41,7 @@ def run_tables(runs: Sequence[Run]) -> RenderableType:
     if len(runs) > 1:
         parts.append(Text(f'All numbers are means of {len(runs)} runs, percentiles too: the mean of what each run '
                           'found. ±: the 95 % interval of that mean (pp: percentage points). The most in line is the '
-                          'most in any of them.'))
+                          'most in any of them; rounds are those of all runs together.'))
     parts += warning_lines(runs)
     return Group(*parts)
 

@@ -65,6 +65,8 @@ async def _serve(world: World, plan: LearningPlan, flow: str, amounts: dict[str,
 def _choose(world: World, plan: LearningPlan, number: int) -> Ints:
     """Return the clients of a round: those with the smallest draws, at least one, in row order."""
     n = max(1, math.floor(plan.fraction * plan.clients.size + 0.5))
+    if n == plan.clients.size:
+        return plan.clients
     draws = world.uniform(plan.clients, 'fl.select', number)
     return np.sort(plan.clients[np.argsort(draws, kind='stable')[:n]])
 

@@ -142,7 +142,9 @@ def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, job
     place. `deadline_s` NaN: the route's own. The slots of the jobs are written to `slots`.
     """
     first, previous = m.n_launched, NONE
-    for i in order:
+    for at in range(order.size):
+        i = order[at]
+        fetch_entity(m.entities, entities[order[min(at + ARRIVALS_A_STEP, order.size - 1)]])
         slot = new_job(m, jobs[i], stream, variant, entities[i], k[i])
         job = job_at(m.jobs, slot)
         job.id, job.inbox, job.next = first + i, inbox, NONE
