@@ -129,7 +129,7 @@ def check(
     from sim.scenario import Scenario
 
     if schema:
-        _say(json.dumps(Scenario.model_json_schema(), indent=2) + '\n')
+        _say(json.dumps(Scenario.model_json_schema(mode='serialization'), indent=2) + '\n')
         return
     if scenario is None:
         raise typer.BadParameter('give a SCENARIO, or --schema')

@@ -275,3 +275,14 @@ def test_lists_stand_on_one_line_each() -> None:
     assert all(line.endswith(', 1.0]') for line in hours)
     assert not [line for line in lines if line.lstrip().startswith('- ')]
     assert max(map(len, lines)) > 500
+
+
+def test_defaults_of_the_printed_schema_are_what_it_allows(schema: dict[str, Any]) -> None:
+    """An editor fills in what the schema says: a time with its unit, not a number that is refused."""
+    n_defaults = 0
+    for part in (schema, *schema['$defs'].values()):
+        for key, content in part['properties'].items():
+            if 'default' in content:
+                n_defaults += 1
+                assert list(problems(content['default'], content, schema)) == [], key
+    assert n_defaults > 20
