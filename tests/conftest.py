@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -6,6 +8,10 @@ from tests.engines import ENGINES, Engine
 # Examples are a function of the test alone, so that a failure anywhere is a failure everywhere.
 settings.register_profile('reproducible', deadline=None, derandomize=True, print_blob=True)
 settings.load_profile('reproducible')
+
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would everything that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=ENGINES.values(), ids=ENGINES.keys(), scope='session')
