@@ -48,6 +48,15 @@ SIGNATURE_BYTES = {
     'ECDSA-P256': 64,  # FIPS 186-5: two 32-byte integers, raw
 }
 
+# The messages of key life, ours: fixed fields, big-endian, in this order. `hil.keys` builds and reads them.
+KEY_HEADER_BYTES = 1 + 1 + 16 + 8  # kind, version, subject's id, epoch
+KEY_NONCE_BYTES = 32
+KEY_BYTES = 32  # a session key or a group key
+CERTIFICATE_FIELDS_BYTES = 16 + 8 + 8 + 8  # subject's id, serial number, valid from, valid until
+KEY_RECORD_BYTES = 16 + 8 + 8 + KEY_BYTES  # subject's id, epoch, valid until, the key
+NOTICE_FIELDS_BYTES = 8  # revoked since
+CONFIRMATION_BYTES = 32  # what a confirming tag is over: a hash of all that was said
+
 AMQP_FRAME_BYTES = 8  # AMQP 0-9-1 §4.2.3: type, channel, size, frame end
 AMQP_BODY_FRAME_MAX = 131_072 - AMQP_FRAME_BYTES  # RabbitMQ's default frame_max
 AMQP_METHOD_BYTES = 4 + 2 + 1 + 16 + 1 + 16 + 1  # basic.publish; exchange and routing key of 16 characters each
@@ -56,6 +65,11 @@ TLS_RECORD_PAYLOAD = 16_384  # RFC 8446 §5.1
 TLS_RECORD_BYTES = 5 + 1 + 16  # RFC 8446 §5.2: header, content type, tag
 TCP_IP_BYTES = 20 + 20 + 12  # RFC 791, RFC 9293, timestamps of RFC 7323
 IP_MTU_BYTES = 1_500  # RFC 894
+
+
+def certificate_bytes(signature: str) -> int:
+    """Return the size of a device's certificate: fields, public key, the authority's signature."""
+    return CERTIFICATE_FIELDS_BYTES + SIGNATURE_PUBLIC_KEY_BYTES[signature] + SIGNATURE_BYTES[signature]
 
 
 def messaging_bytes(n_bytes: int, *, is_amqp: bool = True) -> int:
