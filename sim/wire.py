@@ -7,6 +7,7 @@ own acknowledgements and slow start, Wi-Fi aggregation, broker heartbeats.
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Literal
 
 AEAD_TAG_BYTES = 16  # of each of them: the same sections
 AEAD_NONCE_BYTES = {
@@ -19,6 +20,7 @@ AEAD_NONCE_BYTES = {
 }
 # Bytes an AEAD adds to a sealed message: nonce carried with it, and tag.
 AEAD_BYTES = {'none': 0, **{name: n_bytes + AEAD_TAG_BYTES for name, n_bytes in AEAD_NONCE_BYTES.items()}}
+BOOT_ID_BYTES = 16  # ours: names one start of a sender, whose nonces count from 0; two of 2^32 are alike with 2^-65
 KEM_PUBLIC_KEY_BYTES = {
     'X25519': 32,  # RFC 7748 §6.1
     'P-256': 65,  # SEC 1 §2.3.3, uncompressed, as RFC 9180 §7.1.1 has it
@@ -48,12 +50,15 @@ SIGNATURE_BYTES = {
     'ECDSA-P256': 64,  # FIPS 186-5: two 32-byte integers, raw
 }
 
-# The messages of key life, ours: fixed fields, big-endian, in this order. `hil.keys` builds and reads them.
+# The messages of key life, ours: fixed fields, big-endian, in this order. `hil.keys` builds and reads them, and
+# docs/key-life.md says what each is for.
+Trust = Literal['signed', 'pre-shared-kem', 'pre-shared']  # how a device and the authority know each other
 KEY_HEADER_BYTES = 1 + 1 + 16 + 8  # kind, version, subject's id, epoch
 KEY_NONCE_BYTES = 32
 KEY_BYTES = 32  # a session key or a group key
 CERTIFICATE_FIELDS_BYTES = 16 + 8 + 8 + 8  # subject's id, serial number, valid from, valid until
-KEY_RECORD_BYTES = 16 + 8 + 8 + KEY_BYTES  # subject's id, epoch, valid until, the key
+KEY_RECORD_BYTES = 16 + 8 + 8 + KEY_BYTES  # id of a subject or a group, epoch, valid until, the key
+ACKNOWLEDGED_BYTES = 16 + 8  # id and epoch of a record that a place has taken
 NOTICE_FIELDS_BYTES = 8  # revoked since
 CONFIRMATION_BYTES = 32  # what a confirming tag is over: a hash of all that was said
 
@@ -70,6 +75,66 @@ IP_MTU_BYTES = 1_500  # RFC 894
 def certificate_bytes(signature: str) -> int:
     """Return the size of a device's certificate: fields, public key, the authority's signature."""
     return CERTIFICATE_FIELDS_BYTES + SIGNATURE_PUBLIC_KEY_BYTES[signature] + SIGNATURE_BYTES[signature]
+
+
+def enrol_request_bytes(signature: str) -> int:
+    """Return the size of a request for a certificate: nonce, public key, tag of the one-time secret, signature."""
+    proof = AEAD_TAG_BYTES + SIGNATURE_BYTES[signature]
+    return KEY_HEADER_BYTES + KEY_NONCE_BYTES + SIGNATURE_PUBLIC_KEY_BYTES[signature] + proof
+
+
+def enrol_answer_bytes(signature: str) -> int:
+    """Return the size of the message that carries a certificate."""
+    return KEY_HEADER_BYTES + certificate_bytes(signature)
+
+
+def rekey_request_bytes(kem: str, signature: str, trust: Trust) -> int:
+    """Return the size of a request for a session key: nonce, ephemeral public key, certificate and signature or tag."""
+    public = 0 if trust == 'pre-shared' else KEM_PUBLIC_KEY_BYTES[kem]
+    proof = certificate_bytes(signature) + SIGNATURE_BYTES[signature] if trust == 'signed' else AEAD_TAG_BYTES
+    return KEY_HEADER_BYTES + KEY_NONCE_BYTES + public + proof
+
+
+def rekey_answer_bytes(kem: str, signature: str, trust: Trust) -> int:
+    """Return the size of the authority's answer: nonce, ciphertext, confirming tag and, if it signs, signature."""
+    ciphertext = 0 if trust == 'pre-shared' else KEM_CIPHERTEXT_BYTES[kem]
+    signed = SIGNATURE_BYTES[signature] if trust == 'signed' else 0
+    return KEY_HEADER_BYTES + KEY_NONCE_BYTES + ciphertext + AEAD_TAG_BYTES + signed
+
+
+def rekey_confirm_bytes() -> int:
+    """Return the size of the device's confirmation."""
+    return KEY_HEADER_BYTES + AEAD_TAG_BYTES
+
+
+def key_activate_bytes() -> int:
+    """Return the size of the message after which a device seals under its new key."""
+    return KEY_HEADER_BYTES + AEAD_TAG_BYTES
+
+
+def key_record_bytes(aead: str) -> int:
+    """Return the size of a session key on its way to one place, sealed under that place's own session key."""
+    return KEY_HEADER_BYTES + sealing_bytes(aead) + KEY_RECORD_BYTES
+
+
+def key_acknowledge_bytes(aead: str) -> int:
+    """Return the size of a place's sealed acknowledgement of one record."""
+    return KEY_HEADER_BYTES + sealing_bytes(aead) + ACKNOWLEDGED_BYTES
+
+
+def group_key_bytes(aead: str) -> int:
+    """Return the size of a group key on its way to one member, sealed under that member's session key."""
+    return KEY_HEADER_BYTES + sealing_bytes(aead) + KEY_RECORD_BYTES
+
+
+def revoke_notice_bytes(signature: str) -> int:
+    """Return the size of a signed notice that a subject is revoked."""
+    return KEY_HEADER_BYTES + NOTICE_FIELDS_BYTES + SIGNATURE_BYTES[signature]
+
+
+def sealing_bytes(aead: str) -> int:
+    """Return what sealing adds to a message of key life: boot id, nonce and tag; nothing where nothing is sealed."""
+    return BOOT_ID_BYTES + AEAD_BYTES[aead] if AEAD_BYTES[aead] else 0
 
 
 def messaging_bytes(n_bytes: int, *, is_amqp: bool = True) -> int:

@@ -29,10 +29,9 @@ from typing import NoReturn
 from hil.crypto.errors import CryptoError, ReplayError
 from hil.crypto.interfaces import Aead
 from hil.crypto.key_derivation import derive
-from sim.wire import AEAD_NONCE_BYTES
+from sim.wire import AEAD_NONCE_BYTES, BOOT_ID_BYTES
 
 LABEL = b'iomtwin sealing key 1'
-BOOT_ID_BYTES = 16  # two of 2^32 starts draw the same with a probability of 2^-65
 SESSION_KEY_BYTES_MIN = 16  # a shorter one would be weaker than every AEAD here
 WINDOW = 1024  # counters that may come late; [4] asks for 64 on a network that does not redeliver
 BOOTS_MAX = 64  # starts of one sender under one session key that are told apart
