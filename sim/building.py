@@ -23,6 +23,7 @@ from sim.model import (
     Curves,
     Entities,
     Hops,
+    KeyPlan,
     Laws,
     LearningPlan,
     Model,
@@ -86,6 +87,7 @@ class ModelBuilder:
         self.variants: list[str] = ['default']
         self.targets: dict[str, tuple[int, ...]] = {}
         self.learning: LearningPlan | None = None
+        self.keys: KeyPlan | None = None
         self.changes: list[tuple[float, str, bool]] = []
         self._stream_flow: list[int] = []
         self._stations: list[dict[str, object]] = []
@@ -279,7 +281,7 @@ class ModelBuilder:
                 time_s=np.array([c[0] for c in self.changes], np.float64), target=tuple(c[1] for c in self.changes),
                 up=np.array([c[2] for c in self.changes], np.bool_),
             ),
-            targets=dict(self.targets), learning=self.learning,
+            targets=dict(self.targets), learning=self.learning, keys=self.keys,
         )
 
     def _build_curves(self) -> Curves:

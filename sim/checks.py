@@ -9,7 +9,7 @@ from itertools import chain
 
 from sim import wire
 from sim.errors import InputError
-from sim.hospital import CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
+from sim.hospital import AUTHORITY, CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.loading import Origin
 from sim.placement import reserved_cores, server_cores
 from sim.profiles import load_profile
@@ -20,9 +20,10 @@ Findings = Iterator[tuple[Location, str]]
 DEVICES_MAX = 10_000_000  # rows of arrays, about 700 bytes each while it runs
 ACCESS_POINTS_MAX = 100_000  # a region's; objects, about 10 KiB each while it is lowered
 MESSAGES_MAX = 1e12  # four days at three million a second
+REKEYS_MAX = 1e7  # about a quarter of an hour; each is a coroutine
 MESSAGE_BYTES_MAX = 128 << 20  # RabbitMQ 3.10: max_message_size
 DURATION_MAX_S = 1e9  # thirty years; beyond, a float is coarser than a microsecond's tenth
-TAKEN = re.compile(rf'{CORE}|{CLUSTER}|{SERVER}|broker|(floor|crypto)-.*|.*-link')  # names of other parts
+TAKEN = re.compile(rf'{CORE}|{CLUSTER}|{SERVER}|{AUTHORITY}|broker|(floor|crypto)-.*|.*-link')  # names of other parts
 
 
 def check(scenario: Scenario, origin: Origin) -> None:
@@ -33,7 +34,7 @@ def check(scenario: Scenario, origin: Origin) -> None:
     InputError
         With the first thing found.
     """
-    findings = (_times, _wards, _devices, _edge, _learning, _outages)
+    findings = (_times, _wards, _devices, _edge, _learning, _keys, _outages)
     first = next(chain.from_iterable(find(scenario) for find in findings), None)
     if first is not None:
         raise origin.error(*first)
@@ -141,6 +142,52 @@ def _learning(scenario: Scenario) -> Findings:
             yield ('learning', what), _too_large(getattr(learning, what))
     if learning.start >= scenario.duration:
         yield ('learning', 'start'), f'{learning.start:g} s is not before the end, {scenario.duration:g} s'
+
+
+def _keys(scenario: Scenario) -> Findings:
+    keys = scenario.keys
+    if keys is None:
+        return
+    nodes, rotation = scenario.edge.nodes, keys.rotation
+    if keys.authority != SERVER and keys.authority not in nodes:
+        yield ('keys', 'authority'), _unknown(keys.authority, [SERVER, *nodes], 'edge.nodes')
+    if scenario.crypto.aead == 'none':
+        yield ('keys',), 'live without a cipher that uses them; name one in crypto.aead, or leave keys out'
+    if keys.expiry <= rotation.every:
+        yield ('keys', 'expiry'), (f'{keys.expiry:g} s is not more than rotation.every, {rotation.every:g} s: '
+                                   'keys would be refused before they are replaced')
+    n_rekeys = sum(_n_devices(scenario, device) for device in scenario.devices.values()) * (
+        scenario.duration / min(rotation.every, rotation.usage_check * max(1.0, rotation.usage)))
+    if n_rekeys > REKEYS_MAX:
+        yield ('keys', 'rotation'), f'replaces up to {n_rekeys:.3g} keys; at most {REKEYS_MAX:.0e} can be simulated'
+    if rotation.rounds is not None and scenario.learning is None:
+        yield ('keys', 'rotation', 'rounds'), 'counts rounds of learning, and there are none; remove it'
+    for i, revocation in enumerate(keys.revocations):
+        at: Location = ('keys', 'revocations', i)
+        if revocation.devices not in scenario.devices:
+            yield (*at, 'devices'), _unknown(revocation.devices, scenario.devices, 'devices')
+            continue
+        device = scenario.devices[revocation.devices]
+        n = _n_devices(scenario, device)
+        if revocation.index is not None and revocation.index >= n:
+            yield (*at, 'index'), f'names device {revocation.index}; there are {n}, numbered from 0'
+        if revocation.at >= scenario.duration:
+            yield (*at, 'at'), f'{revocation.at:g} s is not before the end, {scenario.duration:g} s'
+        if revocation.enrol_again is not None:
+            if revocation.enrol_again < revocation.at:
+                yield (*at, 'enrol_again'), f'{revocation.enrol_again:g} s is before at, {revocation.at:g} s'
+            if device.trust != 'signed':
+                yield (*at, 'enrol_again'), (f"devices of class '{revocation.devices}' have no certificates, their "
+                                             f'trust is {device.trust}; leave it out')
+        yield from _revoked_twice(scenario, i)
+
+
+def _revoked_twice(scenario: Scenario, i: int) -> Findings:
+    assert scenario.keys is not None
+    mine = scenario.keys.revocations[i]
+    for other in scenario.keys.revocations[:i]:
+        if other.devices == mine.devices and (other.index is None or mine.index is None or other.index == mine.index):
+            yield ('keys', 'revocations', i), f"revokes devices of class '{mine.devices}' that are revoked before"
 
 
 def _too_large(n_bytes: int) -> str:

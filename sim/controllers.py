@@ -10,6 +10,7 @@ one begins. Left out: what is learnt; only its time and bytes are modelled.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,27 @@ from sim.worlds import Controller, Ints, World
 ROUNDING = 1e-9  # 0.28 of 25 clients are 7, though 0.28 * 25 is a little more
 
 
-def federated_learning(plan: LearningPlan, rounds: list[RoundRow]) -> Controller:
-    """Return the controller of synchronous federated learning; each round is appended to `rounds`."""
+def federated_learning(plan: LearningPlan, rounds: list[RoundRow],
+                       after_round: Callable[[World, int, Ints], None] | None = None) -> Controller:
+    """Return the controller of synchronous federated learning; each round is appended to `rounds`.
+
+    `after_round` is called with the number of each round that is over and with its clients.
+    """
 
     async def run(world: World) -> None:
         await world.sleep(plan.start_s)
         for number in range(plan.rounds):
-            await _round(world, plan, number, rounds)
+            clients = _choose(world, plan, number)
+            await _round(world, plan, number, clients, rounds)
+            if after_round is not None:
+                after_round(world, number, clients)
             if number + 1 < plan.rounds and plan.pause_s > 0.0:
                 await world.sleep(plan.pause_s)
 
     return Controller('federated-learning', run)
 
 
-async def _round(world: World, plan: LearningPlan, number: int, rounds: list[RoundRow]) -> None:
-    clients = _choose(world, plan, number)
+async def _round(world: World, plan: LearningPlan, number: int, clients: Ints, rounds: list[RoundRow]) -> None:
     row = RoundRow(number, world.now(), clients.size, np.empty(0, np.int64))
     rounds.append(row)
     if not await _serve(world, plan, 'fl-publish', {}):

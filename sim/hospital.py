@@ -22,7 +22,7 @@ from sim.scenario import DeviceClass, Scenario, Wire
 if TYPE_CHECKING:
     from sim.loading import Origin
 
-CORE, CLUSTER, SERVER = 'core', 'cluster', 'server'
+CORE, CLUSTER, SERVER, AUTHORITY = 'core', 'cluster', 'server', 'authority'
 PRIMARY, BACKUP = 'primary', 'backup'
 
 

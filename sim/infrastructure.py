@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from sim import placement, wire
 from sim.building import NO_SLOTS, ModelBuilder
-from sim.hospital import SERVER, Hospital
+from sim.hospital import AUTHORITY, SERVER, Hospital
 from sim.model import FIFO
 from sim.profiles import Profile
-from sim.routing import Cluster
+from sim.routing import Cluster, Worker
 from sim.scenario import Scenario, Wire
 
 
@@ -74,18 +74,41 @@ def add_cluster(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, L
     }
     broker = builder.station('broker', (1.0,) * scenario.broker.cores, kind='broker')
     server = builder.station(SERVER, (1.0,) * placement.server_cores(scenario), kind='cpu')
+    authority = _add_authority(builder, scenario, wires, profiles)
     for name in (*scenario.edge.nodes, SERVER):
         here = [pods[pod] for pod, node in placed.items() if node == name]
         here += [broker] if scenario.broker.node == name else []
         here += [server] if name == SERVER else []
+        here += [authority.station] if authority and scenario.keys and scenario.keys.authority == name else []
         own = wires[f'{name}-link']
         builder.targets[name] = (*here, own.up, own.down)
     by_digest = {profile.sha256: profile for profile in profiles.values()}
-    _, _, *to_broker = _between(wires, scenario.broker.node, SERVER)
     return Cluster(
         broker=broker, broker_profile=profiles[scenario.broker.node], server=server, server_profile=profiles[SERVER],
         pods=tuple(pods.values()), pod_profiles=tuple(by_digest[kind] for kind in kinds), wire=scenario.wiring.node,
-        server_to_broker=tuple(station for station in to_broker if station >= 0))
+        workers={
+            **{pod: Worker(pods[pod], profiles[node], *_ways(wires, scenario.broker.node, node))
+               for pod, node in placed.items()},
+            SERVER: Worker(server, profiles[SERVER], *_ways(wires, scenario.broker.node, SERVER)),
+        },
+        authority=authority)
+
+
+def _add_authority(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, Links],
+                   profiles: Mapping[str, Profile]) -> Worker | None:
+    """Add the key authority, a consumer of queues of its own."""
+    if scenario.keys is None:
+        return None
+    node = scenario.keys.authority
+    station = builder.station(AUTHORITY, (1.0,) * scenario.keys.cores, kind='pod', discipline=FIFO,
+                              slots=_between(wires, scenario.broker.node, node))
+    return Worker(station, profiles[node], *_ways(wires, scenario.broker.node, node))
+
+
+def _ways(wires: Mapping[str, Links], broker: str, node: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the links from the broker to a computer, and those back; none on the broker's own computer."""
+    links = tuple(station for station in _between(wires, broker, node) if station >= 0)
+    return links[:2], links[2:]
 
 
 def _between(wires: Mapping[str, Links], broker: str, node: str) -> tuple[int, int, int, int]:

@@ -1,12 +1,12 @@
 """Lowers a scenario to a Model: the hospital becomes stations, the flows become routes.
 
 The order is: wires, access points and cluster (`sim.infrastructure`), classes and entities, then for every stream one
-route template a floor (`sim.routing` turns the stages of a flow into hops), then sources, the learning plan and
-outages. Every step takes what earlier ones returned.
+route template a floor (`sim.routing` turns the stages of a flow into hops), then sources, the plans of learning and
+of keys, and outages. Every step takes what earlier ones returned.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,29 @@ from numpy.typing import NDArray
 from sim import checks
 from sim.building import ModelBuilder
 from sim.errors import InputError
-from sim.flows import FLOWS, FRESH_KEY, LEARNING_FLOWS, SIGNED
+from sim.flows import (
+    CERTIFIED,
+    EPHEMERAL,
+    FLOWS,
+    FRESH_KEY,
+    KEY_FLOWS,
+    LEARNING_FLOWS,
+    PAIRWISE,
+    PRE_SHARED,
+    SIGNED,
+)
 from sim.hospital import BACKUP, PRIMARY, SERVER, Hospital, build
 from sim.infrastructure import Links, add_access_points, add_cluster, add_wires
+from sim.key_life import add_keys
 from sim.loading import Origin
 from sim.model import LISTED, PERIODIC, POISSON, LearningPlan, Model
 from sim.profiles import Profile, load_profile
 from sim.routing import Cluster, Costing, FlowSizes, Path, Router
 from sim.scenario import DeviceClass, Learning, Scenario, Stream
 from sim.yaml_source import Location
+
+TRUST_OPTIONS = {'signed': frozenset({CERTIFIED, EPHEMERAL}), 'pre-shared-kem': frozenset({PRE_SHARED, EPHEMERAL}),
+                 'pre-shared': frozenset({PRE_SHARED})}
 
 
 def lower(scenario: Scenario, origin: Origin) -> Model:
@@ -40,13 +54,16 @@ def lower(scenario: Scenario, origin: Origin) -> Model:
     wires = add_wires(builder, hospital)
     add_access_points(builder, scenario, hospital, wires)
     cluster = add_cluster(builder, scenario, wires, _profiles(scenario, origin, ('edge', 'nodes')))
-    population = _add_population(builder, scenario, hospital, _profiles(scenario, origin, ('devices',)))
+    workers = (SERVER,) if scenario.keys is None else cluster.workers
+    population = _add_population(builder, scenario, hospital, _profiles(scenario, origin, ('devices',)), workers)
     ways = Ways(builder, scenario, origin, hospital, wires, cluster, population)
     for name, device in scenario.devices.items():
         for stream_name, stream in device.streams.items():
             _add_stream(builder, ways, name, stream_name, stream)
     if scenario.learning is not None:
         builder.learning = _add_learning(builder, ways, scenario.learning, population)
+    if scenario.keys is not None:
+        builder.keys = add_keys(builder, ways, scenario, scenario.keys, population)
     _add_outages(builder, scenario, origin, hospital)
     return builder.build(duration_s=scenario.duration, warm_up_s=scenario.warm_up, drain_s=scenario.drain,
                          starts_at_s=scenario.starts_at)
@@ -74,7 +91,7 @@ def _profiles(scenario: Scenario, origin: Origin, table: Location) -> dict[str, 
 
 @dataclass(frozen=True)
 class Population:
-    """Rows of the classes and of their entities; the server is a class of one."""
+    """Rows of the classes and of their entities; each worker that launches jobs is a class of one."""
 
     class_rows: Mapping[str, int]
     entity_rows: Mapping[str, NDArray[np.int64]]
@@ -82,7 +99,7 @@ class Population:
 
 
 def _add_population(builder: ModelBuilder, scenario: Scenario, hospital: Hospital,
-                    profiles: Mapping[str, Profile]) -> Population:
+                    profiles: Mapping[str, Profile], workers: Iterable[str]) -> Population:
     class_rows, entity_rows = {}, {}
     for name, device in scenario.devices.items():
         power = profiles[name].power
@@ -90,8 +107,9 @@ def _add_population(builder: ModelBuilder, scenario: Scenario, hospital: Hospita
             name, base_w=power['base'].value, busy_w=power['busy'].value, transmit_w=power['transmit'].value,
             receive_w=power['receive'].value, battery_j=math.inf if device.battery is None else device.battery)
         entity_rows[name] = builder.entities(class_rows[name], hospital.attachments[name])
-    class_rows[SERVER] = builder.class_(SERVER)
-    entity_rows[SERVER] = builder.entities(class_rows[SERVER], [-1])
+    for worker in workers:
+        class_rows[worker] = builder.class_(worker)
+        entity_rows[worker] = builder.entities(class_rows[worker], [-1])
     return Population(class_rows, entity_rows, profiles)
 
 
@@ -99,16 +117,17 @@ def _add_population(builder: ModelBuilder, scenario: Scenario, hospital: Hospita
 
 
 class Ways:
-    """Adds the routes of streams. Invariant: one queue for each priority class, added when first asked for."""
+    """Adds the routes of streams. Invariant: one queue a place and priority class, added when first asked for."""
 
     def __init__(self, builder: ModelBuilder, scenario: Scenario, origin: Origin, hospital: Hospital,
                  wires: Mapping[str, Links], cluster: Cluster, population: Population) -> None:
         self._builder, self._scenario, self._origin, self._hospital = builder, scenario, origin, hospital
         self._wires, self._cluster, self._population = wires, cluster, population
         self._costing = Costing(builder, scenario.crypto)
-        self._queues: dict[int, int] = {}
+        self._queues: dict[tuple[str, int], int] = {}
         self._options = frozenset(
             ([FRESH_KEY] if scenario.crypto.learning_keys == 'per-round' else [])
+            + ([PAIRWISE] if scenario.crypto.learning_keys != 'group' else [])
             + ([SIGNED] if scenario.crypto.sign_updates else []))
 
     def add(self, stream: int, flow: str, class_name: str, sizes: FlowSizes, location: Location) -> int:
@@ -117,9 +136,10 @@ class Ways:
         Returns the row of the class, for the stream's source.
         """
         scenario, class_row = self._scenario, self._population.class_rows[class_name]
-        router = Router(self._costing, self._cluster, self._queue, self._options, scenario.transport, scenario.crypto,
-                        self._population.profiles.get(class_name))
         device = scenario.devices.get(class_name)
+        options = self._options | (TRUST_OPTIONS[device.trust] if device is not None else frozenset())
+        router = Router(self._costing, self._cluster, self._queue, options, scenario,
+                        self._population.profiles.get(class_name), self._cluster.workers.get(class_name))
         crosses = device is not None and any(stage.place == 'network' for stage in FLOWS[flow])
         end = SERVER if FLOWS[flow][-1].place == SERVER else scenario.broker.node
         for floor in self._floors(class_name, device):
@@ -130,7 +150,7 @@ class Ways:
                 try:
                     route = router.route(FLOWS[flow], sizes, path)
                 except InputError as error:
-                    raise self._origin.error(location, str(error)) from None
+                    raise self._origin.error(location, f'{error}{_other_trust(flow, device)}') from None
                 fallback = self._builder.route(
                     stream, class_row, route.hops, group=floor - 1, priority=sizes.priority,
                     deadline_s=sizes.deadline_s, wire_bytes=route.wire_bytes, crypto_bytes=route.crypto_bytes,
@@ -152,15 +172,27 @@ class Ways:
                     down=tuple((pair.down, pair.wire) for pair in reversed(rows)),
                     uplink=(rows[0].up, rows[0].down))
 
-    def _queue(self, priority: int) -> int:
-        """Return the crypto places' queue of a priority class."""
-        if priority not in self._queues:
-            broker = self._scenario.broker
-            self._queues[priority] = self._builder.queue(
-                f'crypto-{priority}', self._cluster.pods, prefetch=self._scenario.crypto.prefetch,
+    def _queue(self, place: str, priority: int) -> int:
+        """Return the queue of a place and a priority class."""
+        if (place, priority) not in self._queues:
+            scenario, cluster, broker = self._scenario, self._cluster, self._scenario.broker
+            if place == 'crypto':
+                consumers, prefetch = cluster.pods, scenario.crypto.prefetch
+            else:
+                assert cluster.authority is not None
+                assert scenario.keys is not None
+                consumers, prefetch = (cluster.authority.station,), scenario.keys.prefetch
+            self._queues[place, priority] = self._builder.queue(
+                f'{place}-{priority}', consumers, prefetch=prefetch,
                 capacity=broker.capacity, deliver_s=broker.deliver, acknowledge_s=broker.acknowledge,
-                detect_s=broker.detect, broker=self._cluster.broker)
-        return self._queues[priority]
+                detect_s=broker.detect, broker=cluster.broker)
+        return self._queues[place, priority]
+
+
+def _other_trust(flow: str, device: DeviceClass | None) -> str:
+    """Return what else a class of devices without numbers for its keys could do."""
+    other = {'signed': 'pre-shared-kem', 'pre-shared-kem': 'pre-shared'}.get(device.trust) if device else None
+    return f'; or let its keys rest on something else, with trust: {other}' if other and flow in KEY_FLOWS else ''
 
 
 def _add_stream(builder: ModelBuilder, ways: Ways, class_name: str, name: str, stream: Stream) -> None:

@@ -36,7 +36,9 @@ PRIORITY, FIFO, PREEMPTIVE = range(3)
 
 # Bits of Hops.flags. MARKED: the time at which the job enters the hop is one of its outcomes (Outcomes.mark_s).
 # ENDS_VISIT: after the hop the consumer acknowledges its message; SAME_VISIT: its server goes on with this hop.
-MARKED, CRYPTO, CHECKS_KEY, SAME_VISIT, ENDS_VISIT = 1, 2, 4, 8, 16
+# SEALS: entering the hop, the entity seals the message under its present key; CHECKS_KEY: after the hop, a message that
+# was sealed before the entity's keys became valid is refused.
+MARKED, CRYPTO, CHECKS_KEY, SAME_VISIT, ENDS_VISIT, SEALS = 1, 2, 4, 8, 16, 32
 
 # What the entity's radio does while the hop is served.
 NO_RADIO, TRANSMITS, RECEIVES = range(3)
@@ -218,6 +220,35 @@ class LearningPlan:
 
 
 @dataclass(frozen=True)
+class RevocationPlan:
+    """Devices whose keys are revoked at once."""
+
+    stream: str  # of the notices to the places
+    devices: Ints  # entity rows
+    at_s: float
+    enrol_again_s: float  # inf: never
+
+
+@dataclass(frozen=True)
+class KeyPlan:
+    """What the key authority needs to know."""
+
+    devices: Ints  # entity rows, sorted
+    places: Ints  # entity rows of all that open devices' messages
+    members: Ints  # entity rows of those who hold the group key, sorted
+    every_s: float  # age at which a key is replaced
+    rounds: int  # rounds of learning after which its clients replace theirs; 0: never
+    usage_bytes: int  # sealed under a key before it is replaced
+    usage_check_s: float
+    overlap_s: float
+    expiry_s: float  # age at which a key that could not be replaced is refused
+    deadline_s: float  # of one exchange
+    retry_s: float
+    ends_s: float  # what is due later never happens
+    revocations: tuple[RevocationPlan, ...]
+
+
+@dataclass(frozen=True)
 class Model:
     """A lowered scenario."""
 
@@ -247,6 +278,7 @@ class Model:
     changes: Changes
     targets: dict[str, tuple[int, ...]] = field(default_factory=dict)  # name -> station rows
     learning: LearningPlan | None = None
+    keys: KeyPlan | None = None
 
     @property
     def n_priorities(self) -> int:

@@ -1,7 +1,7 @@
-"""Where the crypto workers run, and the cores that each computer of the cluster has left.
+"""Where the crypto workers and the key authority run, and the cores that each computer of the cluster has left.
 
-A pod reserves whole cores of its node (its requests are its limits); what pods, the broker and K3s reserve may not
-exceed a node's cores. Left out: memory, and the scheduler's other reasons.
+A pod reserves whole cores of its node (its requests are its limits); what pods, the key authority, the broker and K3s
+reserve may not exceed a node's cores. Left out: memory, and the scheduler's other reasons.
 """
 
 from sim.hospital import SERVER
@@ -16,9 +16,11 @@ def pods(scenario: Scenario) -> dict[str, str]:
 
 
 def reserved_cores(scenario: Scenario, node: str) -> float:
-    """Return the cores of a node that pods, the broker and K3s keep for themselves."""
+    """Return the cores of a node that pods, the key authority, the broker and K3s keep for themselves."""
     cores = scenario.edge.k3s_cores
     cores += scenario.crypto.pod_cores * sum(where == node for where in pods(scenario).values())
+    if scenario.keys is not None and scenario.keys.authority == node:
+        cores += scenario.keys.cores
     return cores + (scenario.broker.cores if scenario.broker.node == node else 0)
 
 

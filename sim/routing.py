@@ -6,12 +6,13 @@ this leg really carries; on its way to the crypto place it first waits in the br
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sim import laws, wire
 from sim.building import Hop, ModelBuilder
-from sim.flows import DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, UP, Stage
+from sim.flows import DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, TELL, UP, Stage
+from sim.hospital import SERVER
 from sim.model import (
     CHECKS_KEY,
     CONSUMER,
@@ -28,14 +29,16 @@ from sim.model import (
     QUEUE,
     RECEIVES,
     SAME_VISIT,
+    SEALS,
     SERVE,
     SLOTS,
     TRANSMITS,
 )
 from sim.profiles import Cost, Noise, Profile
-from sim.scenario import AccessPointKind, Crypto, Transport, Wire
+from sim.scenario import AccessPointKind, Crypto, Scenario, Wire
 
 CRYPTO_STAGES = ('aead.', 'kem.', 'sig.')
+WORKERS = ('crypto', 'authority')  # places that take their messages from the broker's queues
 NO_COST = Cost((0.0,), (0.0,), ('0 s',), 'op', Noise('constant', (), '', '', None), 'no cipher', 'primary', None)
 
 
@@ -58,9 +61,21 @@ class FlowSizes:
     priority: int
     deadline_s: float
 
+    key_messages: Mapping[str, int] = field(default_factory=dict)  # bytes by the name of the message
+
     def amount(self, name: str) -> float:
         """Return an amount by the name that the flow's table gives it."""
-        return 1.0 if name == 'op' else float(self.amounts[name])
+        return 1.0 if name == 'op' else float({**self.amounts, **self.key_messages}[name])
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A station that works on messages, and the links between it and the broker."""
+
+    station: int
+    profile: Profile
+    from_broker: tuple[int, ...]
+    to_broker: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,8 @@ class Cluster:
     pods: tuple[int, ...]
     pod_profiles: tuple[Profile, ...]  # in the order of the pods' law_offset
     wire: Wire  # between each of them and the cluster's switch
-    server_to_broker: tuple[int, ...]  # stations; none where the broker runs on the server
+    workers: Mapping[str, Worker]  # all that open devices' messages: the pods and the server, by their names
+    authority: Worker | None
 
 
 @dataclass(frozen=True)
@@ -123,18 +139,23 @@ class Costing:
             self._blocks[key] = self._builder.curve_block(curves), self._builder.law_block(kinds)
         return self._blocks[key]
 
+    def constant(self, seconds: float) -> tuple[int, int]:
+        """Return curve and law of a delay that is always the same."""
+        return self._builder.curve((0.0,), (seconds,)), self._builder.law(laws.CONSTANT)
+
     def delay(self, seconds_max: float) -> tuple[int, int]:
         """Return curve and law of a delay that is uniform between zero and a maximum."""
         return self._builder.curve((0.0,), (seconds_max,)), self._builder.law(laws.UNIFORM, 0.0, 1.0)
 
 
 class Router:
-    """Lowers flows for one class of devices."""
+    """Lowers flows for one class: of devices, or of one worker."""
 
-    def __init__(self, costing: Costing, cluster: Cluster, queue: Callable[[int], int], options: frozenset[str],
-                 transport: Transport, crypto: Crypto, device: Profile | None) -> None:
+    def __init__(self, costing: Costing, cluster: Cluster, queue: Callable[[str, int], int], options: frozenset[str],
+                 scenario: Scenario, device: Profile | None, worker: Worker | None) -> None:
         self._costing, self._cluster, self._queue = costing, cluster, queue
-        self._options, self._transport, self._crypto, self._device = options, transport, crypto, device
+        self._options, self._device, self._worker = options, device, worker
+        self._transport, self._crypto, self._deliver_s = scenario.transport, scenario.crypto, scenario.broker.deliver
 
     def route(self, flow: tuple[Stage, ...], sizes: FlowSizes, path: Path) -> LoweredRoute:
         """Return the hops of a flow along a path.
@@ -146,45 +167,57 @@ class Router:
         """
         stages = [stage for stage in flow if stage.when is None or stage.when in self._options]
         places = ['', *(stage.place for stage in stages)]
+        visits = _visits(stages)
         hops: list[Hop] = []
         wire_bytes = crypto_bytes = 0
         for i, (before, stage) in enumerate(zip(places, stages, strict=False)):
             if stage.place != 'network':
-                flags = (SAME_VISIT if before == stage.place == 'crypto' else 0) | (
-                    ENDS_VISIT if _ends_visit(stages, i) else 0)
-                hops.append(self._service(stage, sizes, flags))
+                flags = (SAME_VISIT if before == stage.place and before in WORKERS else 0) | (
+                    ENDS_VISIT if _ends_visit(stages, visits, i) else 0)
+                hops.append(self._service(stage, sizes, flags, is_visit=visits[i]))
                 continue
             message = self._message(stage, sizes, is_amqp='broker' in places)
             if stage.direction == DELIVER:
-                hops += self._delivery(stage, message, sizes.priority)
+                hops += self._delivery(stage, message, stages[i + 1].place, sizes.priority)
             elif stage.direction == PUBLISH:
                 hops += self._publication(stage, message, before)
             else:
-                hops += self._transfer(stage, message, path)
+                hops += self._telling(stage, message) if stage.direction == TELL else self._transfer(
+                    stage, message, path)
                 wire_bytes += message.body + message.wrap
                 crypto_bytes += message.of_crypto
         return LoweredRoute(tuple(hops), wire_bytes, crypto_bytes)
 
-    def _service(self, stage: Stage, sizes: FlowSizes, flags: int) -> Hop:
+    def _service(self, stage: Stage, sizes: FlowSizes, flags: int, *, is_visit: bool) -> Hop:
         """Return the hop of a stage at a computer."""
-        cluster, place = self._cluster, stage.place
-        if place == 'crypto':
-            station, profiles = CONSUMER, cluster.pod_profiles
-        elif place == 'device':
-            assert self._device is not None, f'{stage.name} on a device, in a flow that the server launches'
-            station, profiles = OWN_CPU, (self._device,)
-        elif place == 'server':
-            station, profiles = cluster.server, (cluster.server_profile,)
-        else:
-            station, profiles = cluster.broker, (cluster.broker_profile,)
+        station, profiles = self._station(stage, is_visit=is_visit)
         curve, law = self._costing.rows(profiles, stage.name)
         is_crypto = stage.name.startswith(CRYPTO_STAGES)
         flags |= (CRYPTO if is_crypto else 0) | (MARKED if stage.is_marked else 0) | (
-            CHECKS_KEY if stage.checks_key else 0)
-        return Hop(SERVE, station, stage.name, place, curve, law, sizes.amount(stage.amount), flags=flags,
+            CHECKS_KEY if stage.checks_key else 0) | (SEALS if stage.seals else 0)
+        return Hop(SERVE, station, stage.name, stage.place, curve, law, sizes.amount(stage.amount), flags=flags,
                    crypto_ratio=float(is_crypto))
 
+    def _station(self, stage: Stage, *, is_visit: bool) -> tuple[int, tuple[Profile, ...]]:
+        """Return the station of a stage at a computer, and the profile of each that it may be."""
+        cluster, place = self._cluster, stage.place
+        if place == 'device':
+            assert self._device is not None, f'{stage.name} on a device, in a flow that the server launches'
+            return OWN_CPU, (self._device,)
+        if place == 'crypto' and is_visit:
+            return CONSUMER, cluster.pod_profiles
+        worker = self._worker if place == 'crypto' else cluster.authority if place == 'authority' else None
+        if worker is not None:
+            return CONSUMER if is_visit else worker.station, (worker.profile,)
+        assert place in ('server', 'broker'), f'{stage.name} at {place}, which is not there'
+        return (cluster.server, (cluster.server_profile,)) if place == 'server' else (
+            cluster.broker, (cluster.broker_profile,))
+
     def _message(self, stage: Stage, sizes: FlowSizes, *, is_amqp: bool) -> Message:
+        if stage.amount in sizes.key_messages:
+            n_bytes = sizes.key_messages[stage.amount]
+            wrap = wire.messaging_bytes(n_bytes, is_amqp=is_amqp)
+            return Message(n_bytes, n_bytes + wrap, wrap)
         extra = {
             SEALED: wire.AEAD_BYTES[self._crypto.aead],
             KEM_CIPHERTEXT: wire.KEM_CIPHERTEXT_BYTES[self._crypto.kem],
@@ -194,22 +227,31 @@ class Router:
         n_bytes = int(sizes.amount(stage.amount)) + n_crypto
         return Message(n_bytes, n_crypto, wire.messaging_bytes(n_bytes, is_amqp=is_amqp))
 
-    def _delivery(self, stage: Stage, message: Message, priority: int) -> list[Hop]:
+    def _delivery(self, stage: Stage, message: Message, place: str, priority: int) -> list[Hop]:
         """Return the queue and the links to the consumer that the broker chooses.
 
         All segments enter at once, so that no message overtakes another of its queue on the way.
         """
-        queue = Hop(QUEUE, self._queue(priority), 'broker.queue', 'broker')
+        queue = Hop(QUEUE, self._queue(place, priority), 'broker.queue', 'broker')
         legs = [self._leg(FIRST_CONSUMER_SLOT - CONSUMER_SLOTS.index(slot)) for slot in ('broker_out', 'node_in')]
         n_segments = -(-message.body // self._segment_bytes(legs))
         return [queue, *self._links(stage, message, legs, max(n_segments, 1))]
 
     def _publication(self, stage: Stage, message: Message, before: str) -> list[Hop]:
-        """Return the links from the crypto place, or from the server, to the broker."""
-        stations = self._cluster.server_to_broker if before == 'server' else [
-            FIRST_CONSUMER_SLOT - CONSUMER_SLOTS.index(slot) for slot in ('node_out', 'broker_in')]
-        legs = [self._leg(station) for station in stations]
-        return self._links(stage, message, legs, self._transport.window) if legs else []
+        """Return the links from a crypto worker, the server or the key authority to the broker."""
+        worker = {'server': self._cluster.workers[SERVER], 'authority': self._cluster.authority,
+                  'crypto': self._worker}.get(before)
+        stations = worker.to_broker if worker is not None else tuple(
+            FIRST_CONSUMER_SLOT - CONSUMER_SLOTS.index(slot) for slot in ('node_out', 'broker_in'))
+        return self._links(stage, message, [self._leg(station) for station in stations], self._transport.window)
+
+    def _telling(self, stage: Stage, message: Message) -> list[Hop]:
+        """Return the way from the broker to the worker that launches the job, which has a queue of its own."""
+        assert self._worker is not None, f'{stage.amount} to a place, in a flow that no place launches'
+        legs = [self._leg(station) for station in self._worker.from_broker]
+        curve, law = self._costing.constant(self._deliver_s)
+        wait = Hop(DELAY, 0, 'broker.deliver', 'broker', curve, law)
+        return [wait, *self._links(stage, message, legs, self._transport.window)]
 
     def _leg(self, station: int) -> Leg:
         """Return a leg between a computer of the cluster and the cluster's switch."""
@@ -237,8 +279,10 @@ class Router:
         return [wait, *hops] if goes_up else [*hops[:-1], wait, hops[-1]]
 
     def _links(self, stage: Stage, message: Message, legs: list[Leg], window: int) -> list[Hop]:
+        if not legs:
+            return []
         segment_bytes = self._segment_bytes(legs)
-        n_plain = message.body - message.of_crypto
+        n_plain = max(message.body - message.of_crypto, 0)
         return [
             Hop(LINK, leg.station, stage.name, stage.place, latency_s=leg.latency_s, radio=leg.radio,
                 n_bytes=message.body, wrap_bytes=message.wrap if leg.framing.carries_ip else 0,
@@ -251,16 +295,23 @@ class Router:
         return min(wire.segment_bytes(leg.framing, leg.rate_bps, self._transport.quantum) for leg in legs)
 
 
-def _ends_visit(stages: list[Stage], i: int) -> bool:
+def _visits(stages: list[Stage]) -> list[bool]:
+    """Return which stages are done by a worker on the message that the broker has just delivered to it."""
+    visits: list[bool] = []
+    for before, stage in zip([None, *stages], stages, strict=False):
+        is_first = before is not None and before.direction == DELIVER
+        visits.append(stage.place in WORKERS and (is_first or (bool(visits) and visits[-1])))
+    return visits
+
+
+def _ends_visit(stages: list[Stage], visits: list[bool], i: int) -> bool:
     """Return whether a worker acknowledges its message after a stage.
 
     It does so when it is done; when it publishes what it has made, once the broker has that (publisher confirms).
     """
-    before, stage, after = stages[max(i - 2, 0):i], stages[i], stages[i + 1:i + 2]
-    if stage.place == 'crypto':
-        return not after or (after[0].place != 'crypto' and after[0].direction != PUBLISH)
-    is_published = len(before) == 2 and before[0].place == 'crypto' and before[1].direction == PUBLISH
-    return stage.place == 'broker' and is_published
+    if visits[i]:
+        return i + 1 == len(stages) or not (visits[i + 1] or stages[i + 1].direction == PUBLISH)
+    return stages[i].place == 'broker' and i >= 2 and visits[i - 2] and stages[i - 1].direction == PUBLISH
 
 
 def crypto_ratio(framing: wire.Technology, rate_bps: float, n_bytes: int, n_plain: int) -> float:
@@ -270,5 +321,7 @@ def crypto_ratio(framing: wire.Technology, rate_bps: float, n_bytes: int, n_plai
         n += wire.messaging_bytes(n) if framing.carries_ip else 0
         return 8.0 * n + -(-n // framing.frame_bytes) * wire.frame_overhead_bits(framing, rate_bps)
 
+    if n_plain == 0:
+        return 1.0  # the message is only there because of cryptography
     return 1.0 - bits(n_plain) / bits(n_bytes) if n_bytes != n_plain else 0.0
 

@@ -11,12 +11,13 @@ from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
 from sim.engines import compiled, reference
 from sim.footprint import check_memory
+from sim.key_authority import KeyAuthority
 from sim.loading import Origin
 from sim.lowering import lower
 from sim.model import Model
 from sim.profiles import Profile
 from sim.resolving import profiles_of
-from sim.results.recording import Recording, RoundRow, Trace
+from sim.results.recording import KeyRow, Recording, RoundRow, Trace
 from sim.scenario import Scenario
 
 EngineName = Literal['auto', 'simpy', 'compiled']
@@ -102,12 +103,17 @@ def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'job
               progress: Progress | None = None) -> Recording:
     """Execute a Model with the controllers that its plans ask for."""
     rounds: list[RoundRow] = []
-    controllers = () if model.learning is None else (federated_learning(model.learning, rounds),)
+    keys: list[KeyRow] = []
+    authority = None if model.keys is None else KeyAuthority(model.keys, keys)
+    controllers = [] if authority is None else authority.controllers()
+    if model.learning is not None:
+        controllers.append(federated_learning(model.learning, rounds,
+                                              None if authority is None else authority.end_round))
     run = reference.run if engine == 'simpy' else compiled.run
-    recording = run(model, trace=trace, controllers=controllers, progress=progress)
+    recording = run(model, trace=trace, controllers=tuple(controllers), progress=progress)
     for row in rounds:
         row.add_marks(recording.marks)
-    recording.rounds = rounds
+    recording.rounds, recording.keys = rounds, keys
     return recording
 
 

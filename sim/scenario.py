@@ -7,6 +7,7 @@ Every value has a default or is required; dumping a scenario writes them all.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -27,6 +28,7 @@ from pydantic_core import CoreSchema, core_schema
 from sim import wire
 from sim.units import DIMENSIONS, a, quantity, spell
 
+USAGE_MAX = 1 << 54  # B under one key: SP 800-232 §4.3, for Ascon-AEAD128
 SIZE_MAX = 1 << 40  # 1 TiB: a hospital's whole archive of images is as large
 HOURLY_MAX = 1e6  # multipliers of a rate that floats can add up over a day
 GAP_S_MAX = 1e9  # s, the longest run
@@ -63,14 +65,14 @@ class Quantity:
                 'description': f'{a(self.dimension)} with its unit'}
 
 
-def _size(value: object) -> int:
+def _size(value: object, n_bytes_max: int = SIZE_MAX) -> int:
     if not isinstance(value, str):
         raise ValueError(f"'{value}' has no unit; write a size, e.g. '4 KiB'")
     n_bytes = quantity(value, 'size')
     if n_bytes < 1 or n_bytes != int(n_bytes):
         raise ValueError(f"'{value}' must be a whole number of bytes, at least 1 B")
-    if n_bytes > SIZE_MAX:
-        raise ValueError(f"'{value}' is too large; at most {SIZE_MAX >> 40} TiB")
+    if n_bytes > n_bytes_max:
+        raise ValueError(f"'{value}' is too large; at most {n_bytes_max >> 40} TiB")
     return int(n_bytes)
 
 
@@ -96,6 +98,9 @@ Frequency = Annotated[float, Quantity('frequency')]
 Energy = Annotated[float, Quantity('energy')]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(lambda n: f'{n} B', return_type=str),
                  WithJsonSchema({'type': 'string', 'examples': ['4 KiB'], 'description': 'a size with its unit'})]
+Usage = Annotated[int, BeforeValidator(partial(_size, n_bytes_max=USAGE_MAX)),
+                  PlainSerializer(lambda n: f'{n} B', return_type=str),
+                  WithJsonSchema({'type': 'string', 'examples': ['64 MiB'], 'description': 'a size with its unit'})]
 TimeOfDay = Annotated[
     float, BeforeValidator(_time_of_day),
     PlainSerializer(lambda s: f'{int(s // 3600):02d}:{int(s % 3600 // 60):02d}', return_type=str),
@@ -196,6 +201,9 @@ class DeviceClass(Part):
     wards: tuple[Name, ...] = Field((), description='kinds of wards; none named: all that have the link', strict=False)
     link: Name = Field(description='a kind of access point')
     battery: Energy | None = Field(None, description='none: on mains')
+    trust: Literal['signed', 'pre-shared-kem', 'pre-shared'] = Field(
+        'signed', description='what new keys rest on: a certificate and signatures; a pre-shared key and a KEM; '
+                              'a pre-shared key alone, without forward secrecy')
     streams: Mapping[Name, Stream] = {}
 
     @model_validator(mode='after')
@@ -246,14 +254,50 @@ class Crypto(Part):
     kem: Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519'] = Field(
         'ML-KEM-768', description='of those in sim/wire.py, what a shipped profile has numbers for')
     signature: Literal[tuple(wire.SIGNATURE_BYTES)] = 'ML-DSA-44'  # type: ignore[valid-type]
-    learning_keys: Literal['established', 'per-round'] = Field(
-        'established', description='per-round: each model update is sealed under a freshly encapsulated key')
+    learning_keys: Literal['established', 'per-round', 'group'] = Field(
+        'established', description='what the model is sealed under: the key of each client; one freshly encapsulated '
+                                   'for it; or a key of all clients, so that only the server seals')
     sign_updates: bool = False
     placement: Literal['sequential', 'distributed'] = Field(
         'distributed', description='sequential: one worker on the first node; distributed: replicas over the nodes')
     replicas: int = Field(3, ge=1, le=10_000)
     pod_cores: int = Field(1, ge=1, le=1_024)
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages a worker may hold, of each queue')
+
+
+class Rotation(Part):
+    """When a device takes a new key: whatever comes first."""
+
+    every: Time = Field(63_072_000.0, description='with a phase drawn for each device; default: two years, the longest '
+                                                  'originator usage period of SP 800-57 Part 1, 5.3.6')
+    rounds: int | None = Field(None, ge=1, le=1_000_000, description='of learning, for its clients')
+    usage: Usage = Field(USAGE_MAX, description='sealed under one key; default: the limit of Ascon-AEAD128, SP 800-232')
+    usage_check: Time = Field(60.0, description='how often a device looks at how much it has sealed')
+
+
+class Revocation(Part):
+    """Devices whose keys are no longer trusted."""
+
+    devices: Name = Field(description='a class of devices')
+    index: int | None = Field(None, ge=0, description='one device of the class; none: all of them')
+    at: Delay
+    enrol_again: Time | None = Field(None, description='when they get new certificates; none: never')
+
+
+class Keys(Part):
+    """How the keys of devices live: the key authority, and what it does."""
+
+    authority: Name = Field('server', description='the computer that it runs on')
+    cores: int = Field(1, ge=1, le=1_024)
+    prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages that it may hold, of each queue')
+    priority: Priority = 1
+    rotation: Rotation = Rotation()
+    overlap: Delay = Field(30.0, description='for which what was sealed under the former key is still opened')
+    expiry: Time = Field(157_680_000.0, description='age at which a key that was not replaced is refused; default: '
+                                                    'three years after originator usage, SP 800-57 Part 1, 5.3.6')
+    deadline: Time = Field(30.0, description='of one exchange, before it is tried again')
+    retry: Delay = Field(10.0, description='pause before it is tried again')
+    revocations: tuple[Revocation, ...] = Field((), strict=False)
 
 
 class Learning(Part):
@@ -300,5 +344,6 @@ class Scenario(Part):
     edge: Edge
     broker: Broker
     crypto: Crypto
+    keys: Keys | None = Field(None, description='none: keys are there and last')
     learning: Learning | None = None
     outages: tuple[Outage, ...] = Field((), strict=False)

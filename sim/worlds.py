@@ -73,6 +73,9 @@ class World(Protocol):
     def sleep(self, seconds: float) -> Sleep:
         """Wait."""
 
+    def start(self, controller: Controller) -> None:
+        """Start a controller, after all else that happens now. Its name is its own: it orders what happens at once."""
+
     def inbox(self) -> Inbox:
         """Return a new inbox."""
 
@@ -88,11 +91,15 @@ class World(Protocol):
         """Return a quantity of each target, as of now.
 
         Of named targets `waiting`, `busy` or `up`; of broker queues, by name, `waiting`; of entity rows `up`,
-        `energy_j` or `charge_j`: used since the end of the warm-up, by slices of work that have ended.
+        `energy_j` or `charge_j`: used since the end of the warm-up, by slices of work that have ended; `sealed_bytes`,
+        of payload since the start of the run.
         """
 
     def change(self, target: Any, **to: Any) -> None:
-        """Change at once: `up` or `servers` of a named target; `up`, `on`, `attachment`, `admitted` of entity rows."""
+        """Change at once: `up` or `servers` of a named target; `up`, `on`, `attachment` or `valid_from` of entity rows.
+
+        What entities have sealed before `valid_from`, in seconds, is refused where keys are checked; inf: everything.
+        """
 
     def uniform(self, entities: Ints, purpose: str, k: int) -> Floats:
         """Return one uniform in (0, 1) for each entity, addressed by the entity, the purpose and k."""

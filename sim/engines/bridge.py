@@ -45,7 +45,6 @@ class Driver:
         self._coroutine = controller.start(world)
         self.n_waits = 0
         self._inbox: Inbox | None = None
-        self._is_open = True
 
     def wake_key(self) -> int:
         """Return the event key that ends the present wait."""
@@ -55,30 +54,29 @@ class Driver:
         """Plan to end the present wait at a time, or at once when that is over."""
         self._world.plan_wake(max(time_s, self._world.now()), self)
 
-    def wake(self, n_waits: int) -> None:
-        """Let the controller go on to its next wait, if this one still lasts."""
-        if n_waits != self.n_waits or not self._is_open:
-            return
+    def wake(self, n_waits: int) -> bool:
+        """Let the controller go on to its next wait, if this one still lasts; return whether there is one."""
+        if n_waits != self.n_waits:
+            return True
         inbox, self._inbox = self._inbox, None
         try:
             request = self._coroutine.send(None if inbox is None else self._world.collect(inbox.row))
         except StopIteration:
-            self._is_open = False
-            return
+            return False
         self.n_waits += 1
         if isinstance(request, Sleep):
             self.wake_at(request.until_s)
-            return
+            return True
         assert isinstance(request, Take)
         assert isinstance(request.inbox, Inbox)
         self._inbox = request.inbox
         self._world.await_outcomes(request.inbox.row, request.n, self)
         if request.until_s < math.inf:
             self.wake_at(request.until_s)
+        return True
 
     def close(self) -> None:
         """End the controller where it waits."""
-        self._is_open = False
         self._coroutine.close()
 
 
@@ -88,25 +86,22 @@ class EngineWorld(ABC):
     def __init__(self, model: Model, run_key: int) -> None:
         self.model = model
         self._run_key = run_key
-        self._drivers: list[Driver] = []
-        self._n_inboxes = 0
+        self._drivers: dict[int, Driver] = {}  # those that have not ended, by their rows
+        self._n_drivers = self._n_inboxes = 0
 
     # -- for the engine ---------------------------------------------------------------------------------------
 
-    def start(self, controller: Controller) -> None:
-        """Start a controller at time 0, in its turn."""
-        driver = Driver(self, len(self._drivers), controller)
-        self._drivers.append(driver)
-        driver.wake_at(0.0)
-
     def wake(self, row: int, n_waits: int) -> None:
         """Let a controller go on, if it still waits for this."""
-        self._drivers[row].wake(n_waits)
+        driver = self._drivers.get(row)
+        if driver is not None and not driver.wake(n_waits):
+            del self._drivers[row]
 
     def close(self) -> None:
         """End all controllers: the run's duration is over."""
-        for driver in self._drivers:
+        for driver in self._drivers.values():
             driver.close()
+        self._drivers.clear()
 
     @abstractmethod
     def plan_wake(self, time_s: float, driver: Driver) -> None:
@@ -121,6 +116,12 @@ class EngineWorld(ABC):
         """Take all outcomes that are in an inbox, and wait for it no longer."""
 
     # -- for controllers --------------------------------------------------------------------------------------
+
+    def start(self, controller: Controller) -> None:
+        """Start a controller now, as an event of its own."""
+        driver = self._drivers[self._n_drivers] = Driver(self, self._n_drivers, controller)
+        self._n_drivers += 1
+        driver.wake_at(self.now())
 
     @abstractmethod
     def now(self) -> float:
@@ -157,6 +158,8 @@ class EngineWorld(ABC):
             return np.array([self._read_target(quantity, name) for name in targets], np.float64)
         if quantity == 'up':
             return self._entities_up(targets)
+        if quantity == 'sealed_bytes':
+            return self._sealed_bytes(targets)
         model = self.model
         classes, of = model.classes, model.entities.class_row[targets]
         seconds = max(0.0, min(self.now(), model.duration_s) - model.warm_up_s)
@@ -211,6 +214,10 @@ class EngineWorld(ABC):
     @abstractmethod
     def _entities_up(self, entities: Ints) -> Floats:
         """Return which entities' own CPUs are up."""
+
+    @abstractmethod
+    def _sealed_bytes(self, entities: Ints) -> Floats:
+        """Return the bytes that entities have sealed so far."""
 
     @abstractmethod
     def _seconds(self, entities: Ints) -> tuple[Floats, Floats, Floats]:

@@ -15,6 +15,8 @@ from sim.model import OUTCOMES, Model
 from sim.results.histogram import N_BINS
 
 Trace = Literal['none', 'jobs', 'stages']
+KeyEvent = Literal['rekey', 'revocation', 'enrolment', 'expiry', 'group']
+KeyCause = Literal['time', 'usage', 'rounds', 'revoked', 'enrolled']
 RoundEnd = Literal['unfinished', 'complete', 'not published', 'no update', 'not aggregated']
 
 JOB_COLUMNS = {'job': 'q', 'stream': 'q', 'entity': 'q', 'k': 'q', 'route': 'q', 'launched_s': 'd', 'finished_s': 'd',
@@ -52,6 +54,23 @@ class RoundRow:
 
 
 @dataclass
+class KeyRow:
+    """Something that happened to a device's key; times in s since the start of the run."""
+
+    event: KeyEvent
+    cause: KeyCause
+    entity: int  # -1: all members of the group
+    epoch: int  # of the key that it had
+    due_s: float
+    attempts: int = 1
+    ended_s: float = float('nan')  # the new key is in use; every place knows; the key is refused
+
+    def end(self, now: float) -> None:
+        """Note that it is done."""
+        self.ended_s = now
+
+
+@dataclass
 class Recording:
     """The results of one execution of a Model."""
 
@@ -63,6 +82,7 @@ class Recording:
     latency: NDArray[np.int64] = field(init=False)  # (n_flows, N_BINS)
     latency_sum_s: NDArray[np.float64] = field(init=False)
     crypto_sum_s: NDArray[np.float64] = field(init=False)
+    stage_s: NDArray[np.float64] = field(init=False)  # (n_flows, n_stages) of service that ended in the measured time
     wire_bytes: NDArray[np.int64] = field(init=False)
     crypto_bytes: NDArray[np.int64] = field(init=False)
     busy_s: NDArray[np.float64] = field(init=False)  # (n_entities, 2): all, and by cryptography
@@ -82,6 +102,7 @@ class Recording:
     queue_dropped: NDArray[np.int64] = field(init=False)
     queue_redelivered: NDArray[np.int64] = field(init=False)
     rounds: list[RoundRow] = field(default_factory=list)
+    keys: list[KeyRow] = field(default_factory=list)
     marks: dict[int, float] = field(default_factory=dict)  # job -> s, of jobs that a controller launched
     jobs: dict[str, 'array[float]'] = field(default_factory=lambda: columns(JOB_COLUMNS))
     hops: dict[str, 'array[float]'] = field(default_factory=lambda: columns(HOP_COLUMNS))
@@ -96,6 +117,7 @@ class Recording:
         n_stations, n_queues = self.model.stations.n, len(self.model.queues.name)
         self.outcomes = np.zeros((n_flows, len(OUTCOMES)), np.int64)
         self.latency = np.zeros((n_flows, N_BINS), np.int64)
+        self.stage_s = np.zeros((n_flows, len(self.model.stages)))
         for name in ('deadlines', 'deadline_misses', 'wire_bytes', 'crypto_bytes'):
             setattr(self, name, np.zeros(n_flows, np.int64))
         for name in ('latency_sum_s', 'crypto_sum_s'):

@@ -5,9 +5,11 @@ does not apply is None. `n` counts the observations that a number is of: jobs, d
 Percentiles come from log-binned histograms everywhere, which are within 0.4 % of an observation: of a few rounds, the
 p99 is the bin of the longest one, not a number between two.
 
-`wire_bytes` are those of messages as they are handed to the network: payload, cryptography, AMQP and TLS, once for each
-job launched. TCP/IP, link frames and repeated frames are not in them; `radio_bytes` are what went over a device's air,
-with every repeat. `deadline_miss_ratio` is of the jobs that have a deadline: expired, or not delivered at all.
+`kem_time`, `aead_time` and `sig_time` are what all computers together, devices too, have computed within the measured
+time for a flow. `wire_bytes` are those of messages as they are handed to the network: payload, cryptography, AMQP and
+TLS, once for each job launched. TCP/IP, link frames and repeated frames are not in them; `radio_bytes` are what went
+over a device's air, with every repeat. `deadline_miss_ratio` is of the jobs that have a deadline: expired, or not
+delivered at all.
 """
 
 import math
@@ -35,11 +37,13 @@ def row(metric: str, unit: str, *, flow: str | None = None, class_: str | None =
 
 def summarise(recording: Recording) -> list[dict[str, Any]]:
     """Return all metrics of a run."""
-    return [*_flows(recording), *_classes(recording), *_rounds(recording), *_stations(recording)]
+    return [*_flows(recording), *_classes(recording), *_rounds(recording), *_keys(recording), *_stations(recording)]
 
 
 def _flows(recording: Recording) -> list[dict[str, Any]]:
     rows = []
+    families = {family: [stage for stage, name in enumerate(recording.model.stages) if name.startswith(f'{family}.')]
+                for family in ('kem', 'aead', 'sig')}
     for i, flow in enumerate(recording.model.flows):
         outcomes = recording.outcomes[i]
         launched = int(outcomes.sum())
@@ -52,6 +56,8 @@ def _flows(recording: Recording) -> list[dict[str, Any]]:
                         bins=recording.latency[i]))
         rows.append(row('crypto_latency_share', '1', flow=flow, n=completed,
                         mean=recording.crypto_sum_s[i] / latency if latency > 0 else None))
+        rows += [row(f'{family}_time', 's', flow=flow, n=launched, mean=float(recording.stage_s[i, stages].sum()))
+                 for family, stages in families.items() if recording.stage_s[i, stages].any()]
         if recording.deadlines[i]:
             n = int(recording.deadlines[i])
             rows.append(row('deadline_miss_ratio', '1', flow=flow, n=n, mean=recording.deadline_misses[i] / n))
@@ -116,13 +122,10 @@ def _rounds(recording: Recording) -> list[dict[str, Any]]:
     measured = [r for r in recording.rounds if r.started_s >= recording.model.warm_up_s]
     rows = []
     for metric, end in (('round_time', 'aggregated_s'), ('distribution_time', 'distributed_s')):
-        values = np.array([getattr(r, end) - r.started_s for r in measured])
-        values = values[np.isfinite(values)]
-        if values.size:
-            bins = np.zeros(histogram.N_BINS, np.int64)
-            for value in values.tolist():
-                bins[histogram.bin_of(value)] += 1
-            rows.append(row(metric, 's', n=values.size, mean=float(values.mean()), bins=bins))
+        values = [getattr(r, end) - r.started_s for r in measured]
+        values = [value for value in values if math.isfinite(value)]
+        if values:
+            rows.append(_times(metric, values))
     counts = {
         'rounds_complete': sum(r.ended == 'complete' for r in measured),
         'rounds_failed': sum(r.ended not in ('complete', 'unfinished') for r in measured),
@@ -137,6 +140,39 @@ def _rounds(recording: Recording) -> list[dict[str, Any]]:
         *rows, row('rounds_begun', 'round', n=plan.rounds, mean=len(recording.rounds)),
         *(row(metric, 'round', n=len(measured), mean=count) for metric, count in counts.items()),
     ]
+
+
+def _keys(recording: Recording) -> list[dict[str, Any]]:
+    """Return the metrics of keys: of what was due after the warm-up, how much came to its end, and how long it took.
+
+    `rekey_time` is from when a new key is due to when the device uses it; `exposure_time` from a revocation to when
+    every place refuses the device.
+    """
+    model = recording.model
+    if model.keys is None:
+        return []
+    measured = [row for row in recording.keys if row.due_s >= model.warm_up_s]
+    rows = []
+    for metric, event in (('rekey_time', 'rekey'), ('exposure_time', 'revocation'), ('enrolment_time', 'enrolment'),
+                          ('group_rekey_time', 'group')):
+        mine = [each for each in measured if each.event == event]
+        rows += [row(f'{event}s_due', 'key', n=len(mine), mean=len(mine)),
+                 row(f'{event}s_done', 'key', n=len(mine), mean=sum(math.isfinite(each.ended_s) for each in mine))]
+        for class_row, name in ((None, None), *enumerate(model.classes.name)):
+            values = [each.ended_s - each.due_s for each in mine if math.isfinite(each.ended_s) and (
+                class_row is None or (each.entity >= 0 and model.entities.class_row[each.entity] == class_row))]
+            if values:
+                rows.append(_times(metric, values, name))
+    n_expired = sum(each.event == 'expiry' for each in measured)
+    return [*rows, row('keys_expired', 'key', n=model.keys.devices.size, mean=n_expired)]
+
+
+def _times(metric: str, values: list[float], class_: str | None = None) -> dict[str, Any]:
+    """Return a row of times."""
+    bins = np.zeros(histogram.N_BINS, np.int64)
+    for value in values:
+        bins[histogram.bin_of(value)] += 1
+    return row(metric, 's', class_=class_, n=len(values), mean=float(np.mean(values)), bins=bins)
 
 
 def _stations(recording: Recording) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ def tables(recording: Recording) -> dict[str, pl.DataFrame]:
         found['stages'] = stages(recording)
     if recording.rounds:
         found['rounds'] = rounds(recording)
+    if recording.model.keys is not None:
+        found['keys'] = keys(recording)
     return {**found, 'devices': devices(recording), 'stations': stations(recording)}
 
 
@@ -60,6 +62,23 @@ def rounds(recording: Recording) -> pl.DataFrame:
     table = pl.DataFrame({name: [getattr(row, name) for row in recording.rounds] for name in names})
     return table.with_columns(round_time_s=pl.col('aggregated_s') - pl.col('started_s'),
                               distribution_time_s=pl.col('distributed_s') - pl.col('started_s'))
+
+
+def keys(recording: Recording) -> pl.DataFrame:
+    """Return one row for each thing that happened to a device's key, or to that of the group, in the order it began."""
+    model, rows = recording.model, recording.keys
+    entity = np.array([row.entity for row in rows], np.int64)
+    is_group = pl.Series(entity < 0)
+    table = pl.DataFrame({
+        'event': [row.event for row in rows], 'cause': [row.cause for row in rows],
+        'class': _names(model.classes.name, model.entities.class_row[entity]), 'device': model.entities.index[entity],
+        'epoch': [row.epoch for row in rows], 'due_s': [row.due_s for row in rows],
+        'ended_s': [row.ended_s for row in rows], 'attempts': [row.attempts for row in rows],
+    }, schema_overrides={'event': pl.String, 'cause': pl.String, 'epoch': pl.Int64, 'due_s': pl.Float64,
+                         'ended_s': pl.Float64, 'attempts': pl.Int64})
+    return table.with_columns(
+        pl.when(is_group).then(None).otherwise(pl.col(name)).alias(name) for name in ('class', 'device')
+    ).with_columns(time_s=pl.col('ended_s') - pl.col('due_s'))
 
 
 def devices(recording: Recording) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Models and controllers built from the plans of `strategies`, with or without a newcomer."""
 
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -189,6 +190,9 @@ def _act(world: World, rows: _Rows, act: Act) -> None:
         world.change(rows.names[act.which % len(rows.names)], up=bool(act.value % 2))
     elif act.what == 'attachment':
         world.change(members[:1], attachment=act.value % 2)
+    elif act.what == 'valid_from':
+        valid_from_s = (-math.inf, math.inf, world.now(), world.now() - 1.0, -math.inf)[act.value]
+        world.change(members, valid_from=valid_from_s)
     elif act.what != 'ask':
         world.change(members[:act.value], **{act.what: bool(act.value % 2)})
 

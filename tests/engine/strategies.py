@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from sim import laws
-from sim.model import CHECKS_KEY, CRYPTO, FIFO, LISTED, MARKED, PERIODIC, POISSON, PRIORITY
+from sim.model import CHECKS_KEY, CRYPTO, FIFO, LISTED, MARKED, PERIODIC, POISSON, PRIORITY, SEALS
 
 DURATION_S = 12.0
 LAWS: tuple[tuple[float, ...], ...] = (
@@ -89,7 +89,7 @@ class Act:
     """Something that a controller does, at a whole second."""
 
     time_s: float
-    what: str  # servers, outage, on, admitted, attachment, up, ask
+    what: str  # servers, outage, on, valid_from, attachment, up, ask
     which: int
     value: int
 
@@ -142,7 +142,7 @@ def steps() -> st.SearchStrategy[Step]:
         which=st.integers(0, 5), amount=eighths, law=st.integers(0, len(LAWS) - 1),
         latency_s=st.sampled_from([0.0, 0.0, 0.25]), n_bytes=st.sampled_from([0, 100, 300, 950]),
         segment_bytes=st.sampled_from([100, 200, 1_000]), window=st.integers(1, 4),
-        flags=st.sampled_from([0, CRYPTO, CHECKS_KEY, CHECKS_KEY, MARKED]), n_legs=st.integers(1, 3))
+        flags=st.sampled_from([0, CRYPTO | SEALS, SEALS, CHECKS_KEY, CHECKS_KEY, MARKED]), n_legs=st.integers(1, 3))
 
 
 def cables() -> st.SearchStrategy[tuple[int, int, int, int]]:
@@ -170,7 +170,7 @@ def plans(draw: st.DrawFn) -> Plan:
     class_sizes = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)))
     acts = st.builds(
         Act, time_s=whole_times,
-        what=st.sampled_from(['servers', 'outage', 'on', 'admitted', 'attachment', 'up', 'ask']),
+        what=st.sampled_from(['servers', 'outage', 'on', 'valid_from', 'attachment', 'up', 'ask']),
         which=st.integers(0, 12), value=st.integers(0, 4))
     outages = st.tuples(st.integers(0, 12), whole_times, st.integers(1, 4).map(float))
     return Plan(

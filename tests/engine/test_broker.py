@@ -256,7 +256,7 @@ def test_refused_job_leaves_the_visit_and_gives_its_credit_back(engine: Engine) 
     """A device without a valid key: the first stage, 2 s, finds out; the second is left out and the next job starts."""
 
     async def revoke(world: World) -> None:
-        world.change(np.array([0]), admitted=False)
+        world.change(np.array([0]), valid_from=math.inf)
 
     b = ModelBuilder()
     visit = two_stage_visit(b, flags=CHECKS_KEY)

@@ -15,7 +15,7 @@ from tests.engines import Engine
 from tests.scenario.reduced import few_wards
 
 SUMS = (
-    'outcomes', 'deadlines', 'deadline_misses', 'latency', 'latency_sum_s', 'crypto_sum_s', 'wire_bytes',
+    'outcomes', 'deadlines', 'deadline_misses', 'latency', 'latency_sum_s', 'crypto_sum_s', 'stage_s', 'wire_bytes',
     'crypto_bytes', 'busy_s', 'transmit_s', 'receive_s', 'transmit_bytes', 'receive_bytes', 'station_busy_s',
     'station_waiting_s', 'station_waiting_max', 'station_served', 'queue_waiting_s', 'queue_waiting_max',
     'queue_delivered', 'queue_dropped', 'queue_redelivered', 'station_waiting_end', 'queue_waiting_end',

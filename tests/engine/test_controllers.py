@@ -18,6 +18,7 @@ from sim.model import (
     MARKED,
     OWN_CPU,
     QUEUE,
+    SEALS,
     SERVE,
     Model,
 )
@@ -357,3 +358,43 @@ def test_entity_cannot_move_where_it_has_no_route(engine: Engine) -> None:
     b.route(stream, row, [Hop(SERVE, b.station('s'))], group=0)
     with pytest.raises(AssertionError, match=r"no route from floor 1 for \['c'\]"):
         engine(b.build(duration_s=5.0), controllers=(Controller('mover', move),))
+
+
+def test_controller_starts_others_in_the_order_of_their_names(engine: Engine) -> None:
+    """Two controllers started at 1 act at 1, after their parent's turn, and go on by themselves once it has ended."""
+    seen_at: list[tuple[str, float]] = []
+
+    def child(name: str) -> Controller:
+        async def run(world: World) -> None:
+            seen_at.append((name, world.now()))
+            await world.sleep(2.0)
+            seen_at.append((name, world.now()))
+
+        return Controller(name, run)
+
+    async def parent(world: World) -> None:
+        await world.sleep(1.0)
+        for name in ('one', 'two'):
+            world.start(child(name))
+        seen_at.append(('parent', world.now()))
+
+    controlled(engine, workers(1), parent)
+    assert seen_at[0] == ('parent', 1.0)
+    assert sorted(seen_at[1:3]) == [('one', 1.0), ('two', 1.0)]
+    assert sorted(seen_at[3:]) == [('one', 3.0), ('two', 3.0)]
+
+
+def test_controller_reads_what_devices_have_sealed(engine: Engine) -> None:
+    """A device seals 100 bytes at 1, 2 and 3, warm-up or not: the sum is 200 just after 2, of another device 0."""
+    read: list[list[float]] = []
+
+    async def reader(world: World) -> None:
+        await world.sleep(2.5)
+        read.append(world.read('sealed_bytes', np.array([0, 1])).tolist())
+
+    b = ModelBuilder()
+    free = b.curve((0.0,), (0.0,))
+    add_stream(b, 'x', [1.0, 2.0, 3.0], [Hop(SERVE, OWN_CPU, 'seal', curve=free, amount=100.0, flags=SEALS)])
+    add_stream(b, 'y', [1.0], [Hop(SERVE, OWN_CPU, 'work')])
+    controlled(engine, b.build(duration_s=5.0, warm_up_s=1.5), reader)
+    assert read == [[200.0, 0.0]]

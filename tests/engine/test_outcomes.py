@@ -14,8 +14,10 @@ from sim.model import (
     LISTED,
     MARKED,
     OUTCOMES,
+    OWN_CPU,
     QUEUE,
     REJECTED,
+    SEALS,
     SERVE,
     UNFINISHED,
 )
@@ -51,13 +53,13 @@ def test_job_that_ends_at_its_deadline_is_in_time(engine: Engine) -> None:
 
 
 def test_refused_key_rejects_where_it_is_checked(engine: Engine) -> None:
-    """A device is not admitted from 2 to 4: jobs whose check ends within are rejected there, after their cost."""
+    """No key of a device is valid from 2 to 4: jobs whose check ends within are rejected there, after their cost."""
 
     async def revoke(world: World) -> None:
         await world.sleep(2.0)
-        world.change(np.array([device]), admitted=False)
+        world.change(np.array([device]), valid_from=math.inf)
         await world.sleep(2.0)
-        world.change(np.array([device]), admitted=True)
+        world.change(np.array([device]), valid_from=-math.inf)
 
     b = ModelBuilder()
     front, back = b.station('front'), b.station('back')
@@ -207,3 +209,21 @@ def test_fallback_of_a_fallback_is_taken_when_both_are_down(engine: Engine) -> N
 def test_outcome_rows_are_named() -> None:
     """The six outcomes of the design, in the order of their numbers."""
     assert OUTCOMES == ('delivered', 'expired', 'dropped', 'rejected', 'lost', 'unfinished')
+
+
+def test_what_was_sealed_under_an_old_key_is_refused(engine: Engine) -> None:
+    """Keys are valid from 2 on: after 5.5, what was sealed before is rejected when it is opened; at 2, it is not.
+
+    What was sealed at 1 is opened at 5, when the old key still opens.
+    """
+
+    async def rotate(world: World) -> None:
+        await world.sleep(5.5)
+        world.change(np.array([device]), valid_from=2.0)
+
+    b = ModelBuilder()
+    way = [Hop(SERVE, OWN_CPU, 'seal', amount=0.0, flags=SEALS), Hop(DELAY, -1, 'wait', amount=4.0),
+           Hop(SERVE, b.station('open'), 'open', amount=0.0, flags=CHECKS_KEY)]
+    device = add_stream(b, 'x', [1.0, 1.75, 2.0], way)
+    recording = engine(b.build(duration_s=20.0), controllers=(Controller('rotate', rotate),))
+    assert outcomes(recording, 'x') == [DELIVERED, REJECTED, DELIVERED]

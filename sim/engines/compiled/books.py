@@ -8,6 +8,7 @@ from sim.engines.compiled.heap import push
 from sim.engines.compiled.layout import (
     NONE,
     entity_at,
+    float_at,
     flow_at,
     hop_at,
     hop_row_at,
@@ -87,9 +88,12 @@ def end_service(m, work_row, row):
     work = work_at(m.works, work_row)
     hop, job = hop_at(m.hops, work.hop), job_at(m.jobs, work.job)
     m.n_hops += 1
+    seconds = work.amount / server_at(m.servers, work.server).speed
     if hop.flags & CRYPTO:
-        job.crypto_s += work.amount / server_at(m.servers, work.server).speed
+        job.crypto_s += seconds
     if is_measured(m):
+        flow = route_at(m.routes, job.route).flow
+        float_at(m.stage_seconds, flow * m.n_stages + hop.stage).value += seconds
         if row < m.n_stations:
             station_at(m.stations, row).served += 1
         if hop.radio == TRANSMITS:
@@ -98,7 +102,7 @@ def end_service(m, work_row, row):
             entity_at(m.entities, job.entity).receive_bytes += (work.amount - work.gap_bits) / 8.0
     if m.traces_hops:
         _trace(m, work.job, work.hop, work.segment, work.attempt, row if row < m.n_stations else -1, work.arrived_s,
-               work.first_started_s, m.now, work.amount / server_at(m.servers, work.server).speed)
+               work.first_started_s, m.now, seconds)
 
 
 @compiled

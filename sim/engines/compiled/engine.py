@@ -119,6 +119,8 @@ class Engine:
         flows = flows[:n_flows]
         recording.deadlines, recording.deadline_misses = flows['n_deadlines'], flows['n_deadline_misses']
         recording.latency = memory['latency']['value'][:n_flows * N_BINS].reshape(n_flows, N_BINS)
+        n_stages = len(self.model.stages)
+        recording.stage_s = memory['stage_seconds']['value'][:n_flows * n_stages].reshape(n_flows, n_stages)
         recording.latency_sum_s, recording.crypto_sum_s = flows['latency_sum_s'], flows['crypto_sum_s']
         recording.wire_bytes, recording.crypto_bytes = flows['wire_bytes'], flows['crypto_bytes']
         for name in ('busy', 'transmit', 'receive'):
@@ -164,7 +166,7 @@ class Engine:
             if what == 'up':
                 stations.set_station_up(self.machine, self.model.stations.n + entity, bool(value))
             else:
-                field = {'on': 'sending', 'attachment': 'attachment', 'admitted': 'admitted'}[what]
+                field = {'on': 'sending', 'attachment': 'attachment', 'valid_from': 'valid_from_s'}[what]
                 self.memory['entities'][field][entity] = value
 
     def _change_station(self, row: int, what: str, value: Any) -> None:

@@ -25,6 +25,7 @@ from sim.model import (
     MARKED,
     REJECTED,
     SAME_VISIT,
+    SEALS,
     SERVE,
 )
 
@@ -46,8 +47,7 @@ def enter(m, slot, position):
         return
     position = hop - route.first
     at = hop_at(m.hops, hop)
-    if at.flags & MARKED:
-        job.mark_s = m.now
+    _note(m, slot, hop)
     if at.kind == SERVE:
         row = station_of(m, slot, hop)
         station_takes(m, row, new_work(m, slot, hop, 0, draw(m, slot, hop, station_at(m.stations, row).law_offset)))
@@ -62,6 +62,17 @@ def enter(m, slot, position):
         _job_arrives_at(m, until_s + at.latency_s, slot, position + 1)
     else:
         publish(m, at.station, slot, position)
+
+
+@compiled
+def _note(m, slot, hop):
+    """Note what the beginning of a hop means for a job."""
+    at, job = hop_at(m.hops, hop), job_at(m.jobs, slot)
+    if at.flags & MARKED:
+        job.mark_s = m.now
+    if at.flags & SEALS:
+        job.sealed_s = m.now
+        entity_at(m.entities, job.entity).sealed_bytes += at.amount
 
 
 @compiled
@@ -103,16 +114,16 @@ def _next_of_visit(m, work_row, row):
     end = route_at(m.routes, job_at(m.jobs, work.job).route).end
     if hop == end or not hop_at(m.hops, hop).flags & SAME_VISIT or _is_refused(m, work_row):
         return NONE
-    if hop_at(m.hops, hop).flags & MARKED:
-        job_at(m.jobs, work.job).mark_s = m.now
+    _note(m, work.job, hop)
     return new_work(m, work.job, hop, 0, draw(m, work.job, hop, station_at(m.stations, row).law_offset))
 
 
 @compiled
 def _is_refused(m, work_row):
     work = work_at(m.works, work_row)
+    job = job_at(m.jobs, work.job)
     return (hop_at(m.hops, work.hop).flags & CHECKS_KEY != 0
-            and not entity_at(m.entities, job_at(m.jobs, work.job).entity).admitted)
+            and job.sealed_s < entity_at(m.entities, job.entity).valid_from_s)
 
 
 @compiled

@@ -46,14 +46,15 @@ STATION = np.dtype([
 ], align=True)
 SERVER = np.dtype([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], align=True)
 ENTITY = np.dtype([
-    ('key', 'i8'), ('class_row', 'i4'), ('attachment', 'i4'), ('admitted', 'i4'), ('sending', 'i4'),
+    ('key', 'i8'), ('class_row', 'i4'), ('attachment', 'i4'), ('sending', 'i4'), ('valid_from_s', 'f8'),
+    ('sealed_bytes', 'f8'),
     ('busy_s', 'f8'), ('busy_crypto_s', 'f8'), ('transmit_s', 'f8'), ('transmit_crypto_s', 'f8'),
     ('transmit_bytes', 'f8'), ('receive_s', 'f8'), ('receive_crypto_s', 'f8'), ('receive_bytes', 'f8'),
 ], align=True)
 JOB = np.dtype([
     ('key', 'i8'), ('id', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'),
     ('consumer', 'i4'), ('inbox', 'i4'), ('has_amounts', 'i4'), ('done', 'i4'), ('k', 'i8'), ('launched_s', 'f8'),
-    ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'),
+    ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'), ('sealed_s', 'f8'),
     # The present transfer, then the present queue.
     ('first_leg', 'i8'), ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'),
     ('under_way', 'i8'),  # works, those of void deliveries too: the slot is free when there are none
@@ -100,11 +101,12 @@ TABLES = {
     'hops': HOP, 'routes': ROUTE, 'guards': NUMBER, 'route_of': NUMBER, 'stream_keys': NUMBER, 'slots': NUMBER,
     'consumer_slots': NUMBER, 'groups': NUMBER, 'curves': CURVE, 'curve_amounts': FLOAT, 'curve_seconds': FLOAT,
     'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
-    'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'latency': NUMBER, 'amount_columns': NUMBER,
-    'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK, 'free_works': NUMBER, 'events': EVENT,
-    'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
+    'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'stage_seconds': FLOAT, 'latency': NUMBER,
+    'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK, 'free_works': NUMBER,
+    'events': EVENT, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW,
+    'hop_rows': HOP_ROW,
 }
-COUNTERS = ('n_stations', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
+COUNTERS = ('n_stations', 'n_stages', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
             'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted',
             'event_number', 'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
             'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',

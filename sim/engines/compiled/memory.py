@@ -43,6 +43,7 @@ class Memory:
         m['margin'] = window_max + ROWS_PER_EVENT
         m['n_stations'], m['n_rows'] = model.stations.n, model.stations.n + n_entities
         m['n_queues'], m['n_priorities'] = len(model.queues.name), model.n_priorities
+        m['n_stages'] = len(model.stages)
         _, m['n_variants'], m['n_classes'], m['n_groups'] = model.route_of.shape
         m['n_curve_points'], m['n_quantiles'] = model.curves.amounts.size, model.laws.quantiles.size
         m['n_amounts'] = 1
@@ -62,6 +63,7 @@ class Memory:
         self['lines'] = np.full(2 * int(m['n_rows']) * model.n_priorities, NONE, np.int32)
         self['queues'], self['consumers'] = _queues(model), _consumers(model)
         self['flows'], self['latency'] = _new('flows', len(model.flows)), _new('latency', len(model.flows) * N_BINS)
+        self['stage_seconds'] = _new('stage_seconds', len(model.flows) * len(model.stages))
         self['amount_columns'] = np.full(len(model.stages), NONE)
         self['arrivals'], self['inboxes'] = _new('arrivals', 1), _new('inboxes', 1)
         pool = max(POOL_FIRST, 4 * (window_max + ROWS_PER_EVENT))
@@ -232,7 +234,7 @@ def _servers(model: Model, stations: Records) -> Records:
 
 def _entities(model: Model) -> Records:
     entities = _copied(model.entities, ENTITY, model.entities.key.size)
-    entities['admitted'] = entities['sending'] = 1
+    entities['sending'], entities['valid_from_s'] = 1, -np.inf
     return entities
 
 

@@ -38,7 +38,7 @@ def new_job(m: Any, key: int, stream: int, variant: int, entity: int, k: int) ->
     job.key, job.id, job.route, job.entity, job.attachment, job.k = key, m.n_launched, route, entity, by.attachment, k
     job.launched_s, job.deadline_s = m.now, route_at(m.routes, route).deadline_s
     job.attempt, job.consumer, job.inbox, job.has_amounts, job.done = 0, NONE, NONE, 0, 0
-    job.crypto_s, job.mark_s = 0.0, math.nan
+    job.crypto_s, job.mark_s, job.sealed_s = 0.0, math.nan, -math.inf
     job.under_way = 0
     m.n_launched += 1
     m.n_live += 1

@@ -130,6 +130,10 @@ class CompiledWorld(EngineWorld):
         up: Floats = self._engine.memory['stations']['up'][self.model.stations.n + entities].astype(np.float64)
         return up
 
+    def _sealed_bytes(self, entities: Ints) -> Floats:
+        n_bytes: Floats = self._engine.memory['entities']['sealed_bytes'][entities]
+        return n_bytes
+
     def _seconds(self, entities: Ints) -> tuple[Floats, Floats, Floats]:
         by = self._engine.memory['entities'][entities]
         return by['busy_s'], by['transmit_s'], by['receive_s']

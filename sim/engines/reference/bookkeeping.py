@@ -12,7 +12,7 @@ from sim.results.histogram import bin_of
 from sim.results.recording import Recording, Trace
 
 if TYPE_CHECKING:
-    from sim.engines.reference.routes import Job
+    from sim.engines.reference.routes import HopRow, Job
     from sim.engines.reference.stations import Work
     from sim.worlds import Floats, Ints
 
@@ -33,7 +33,13 @@ class Bookkeeper:
         self._station_served = [0] * n_stations
         self._waiting = [0.0] * n_stations
         self._waiting_max = [0] * n_stations
+        self._sealed_bytes = [0.0] * n_entities
+        self._stage = self.recording.stage_s.tolist()
         self.n_hops = 0
+
+    def add_sealed(self, job: Job, hop: HopRow) -> None:
+        """Add to the bytes that an entity has sealed under its own keys, from the start of the run on."""
+        self._sealed_bytes[job.entity] += hop.amount
 
     def add_service(self, row: int, work: Work, from_s: float, to_s: float) -> None:
         """Add a slice of service to the station, the entity's CPU (row -1) and the entity's radio."""
@@ -63,6 +69,7 @@ class Bookkeeper:
             work.job.crypto_s += seconds
         if not self.is_measured(now):
             return
+        self._stage[work.job.route.flow][hop.stage] += seconds
         if row >= 0:
             self._station_served[row] += 1
         if hop.radio:
@@ -135,6 +142,10 @@ class Bookkeeper:
                 np.array([self._transmit[row][0] for row in rows], np.float64),
                 np.array([self._receive[row][0] for row in rows], np.float64))
 
+    def sealed_bytes(self, entities: Ints) -> Floats:
+        """Return the bytes that entities have sealed so far."""
+        return np.array([self._sealed_bytes[row] for row in entities.tolist()], np.float64)
+
     def close(self, end_s: float) -> Recording:
         """Return the recording of a finished run."""
         recording = self.recording
@@ -144,6 +155,7 @@ class Bookkeeper:
         transmit, receive = np.array(self._transmit).reshape(-1, 3), np.array(self._receive).reshape(-1, 3)
         recording.transmit_s, recording.transmit_bytes = transmit[:, :2], transmit[:, 2]
         recording.receive_s, recording.receive_bytes = receive[:, :2], receive[:, 2]
+        recording.stage_s = np.array(self._stage).reshape(recording.stage_s.shape)
         recording.station_busy_s = np.array(self._station_busy)
         recording.station_served = np.array(self._station_served)
         recording.station_waiting_s = np.array(self._waiting)

@@ -1,4 +1,4 @@
-"""Changes: what goes down and comes up, servers that come and go, entities that move, fall silent or lose their key."""
+"""Changes: what goes down and comes up, servers that come and go, entities that move, fall silent or change keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plan_change(engine: Engine, time_s: float, target: Target, to: Mapping[str, 
 
 
 def change(engine: Engine, target: Target, to: Mapping[str, Any]) -> None:
-    """Change `up` or `servers` of a named target, or `up`, `on`, `attachment` or `admitted` of entities, now."""
+    """Change `up` or `servers` of a named target, or `up`, `on`, `attachment` or `valid_from` of entities, now."""
     for what, value in to.items():
         if isinstance(target, str):
             for row in engine.model.targets[target]:
@@ -63,8 +63,8 @@ def _change_entity(engine: Engine, entity: int, what: str, value: Any) -> None:
         engine.sending[entity] = bool(value)
     elif what == 'attachment':
         engine.attachment[entity] = int(value)
-    elif what == 'admitted':
-        engine.admitted[entity] = bool(value)
+    elif what == 'valid_from':
+        engine.valid_from_s[entity] = float(value)
     else:
         assert what == 'up', f'an entity has no {what}'
         engine.cpu(entity).set_up(bool(value))

@@ -7,6 +7,7 @@ ends at the same time is ordered by the event key alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ from sim.model import (
     QUEUE,
     REJECTED,
     SAME_VISIT,
+    SEALS,
     SERVE,
     UNFINISHED,
     Model,
@@ -78,7 +80,7 @@ class Engine:
                                 rows.loss_ratio.tolist(), rows.attempts_max.tolist(), strict=True))
         self.queues = [BrokerQueue(self, row) for row in range(len(model.queues.name))]
         self.attachment = model.entities.attachment.tolist()
-        self.admitted = [True] * len(self.attachment)
+        self.valid_from_s = [-math.inf] * len(self.attachment)  # what was sealed before is refused
         self.sending = [True] * len(self.attachment)  # whether the entity's sources launch
         self.live: dict[int, Job] = {}
         self._cpus: dict[int, Station] = {}
@@ -210,8 +212,7 @@ class Engine:
             self._complete(job)
             return
         hop = hops[position]
-        if hop.flags & MARKED:
-            job.mark_s = self.env._now
+        self._note(job, hop)
         if hop.kind == SERVE:
             station = self.station(job, hop)
             assert station is not None, 'only links may be missing'
@@ -225,6 +226,14 @@ class Engine:
             self._arrive_at(until_s + hop.latency_s, job, position + 1)
         else:
             self.queues[hop.station].publish(job, position)
+
+    def _note(self, job: Job, hop: HopRow) -> None:
+        """Note what the beginning of a hop means for a job."""
+        if hop.flags & MARKED:
+            job.mark_s = self.env._now
+        if hop.flags & SEALS:
+            job.sealed_s = self.env._now
+            self.record.add_sealed(job, hop)
 
     def station(self, job: Job, hop: HopRow) -> Station | None:
         """Return the station that a hop means for a job; None: a link between two places on one computer."""
@@ -256,8 +265,7 @@ class Engine:
         hops = job.route.hops
         if position == len(hops) or not hops[position].flags & SAME_VISIT or self._is_refused(work):
             return None
-        if hops[position].flags & MARKED:
-            job.mark_s = self.env._now
+        self._note(job, hops[position])
         return Work(job, position, hops[position], self._costs.draw(job, hops[position], station.law_offset))
 
     def served(self, work: Work, station: Station) -> None:
@@ -292,7 +300,7 @@ class Engine:
             self.world.put(job, outcome)
 
     def _is_refused(self, work: Work) -> bool:
-        return bool(work.hop.flags & CHECKS_KEY) and not self.admitted[work.job.entity]
+        return bool(work.hop.flags & CHECKS_KEY) and work.job.sealed_s < self.valid_from_s[work.job.entity]
 
     def _queue_of(self, work: Work) -> BrokerQueue:
         hops = work.job.route.hops

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ class Job:
     """One trip along a route."""
 
     __slots__ = ('amounts', 'attachment', 'attempt', 'consumer', 'crypto_s', 'deadline_s', 'delivery', 'done', 'entity',
-                 'id', 'inbox', 'k', 'key', 'launched_s', 'mark_s', 'priority', 'route')
+                 'id', 'inbox', 'k', 'key', 'launched_s', 'mark_s', 'priority', 'route', 'sealed_s')
 
     def __init__(self, number: int, key: int, route: RouteRow, entity: int, attachment: int, k: int,
                  launched_s: float) -> None:
@@ -85,6 +86,7 @@ class Job:
         self.delivery = 0  # grows with each delivery, and when its consumer dies: what was under way is void
         self.crypto_s = 0.0
         self.mark_s = float('nan')
+        self.sealed_s = -math.inf  # when the entity sealed it
         self.done = False
         self.inbox = -1  # where its outcome goes; -1: nowhere
         self.amounts: dict[int, float] | None = None

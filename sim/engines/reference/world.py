@@ -112,3 +112,6 @@ class SimWorld(EngineWorld):
 
     def _seconds(self, entities: Ints) -> tuple[Floats, Floats, Floats]:
         return self._engine.record.seconds(entities)
+
+    def _sealed_bytes(self, entities: Ints) -> Floats:
+        return self._engine.record.sealed_bytes(entities)

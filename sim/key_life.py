@@ -1,0 +1,94 @@
+"""What the life of keys asks of a Model: a route for each exchange, and the plan that the key authority follows.
+
+The exchanges are rows of `sim.flows`, the sizes of their messages come from `sim.wire`; `sim.key_authority` is the
+controller. A place is whoever opens devices' messages: each crypto worker, and the server. A notice of revocation names
+all devices that are revoked at once, so each revocation has a stream of its own. Left out: the hashes that derive keys
+(microseconds, beside milliseconds of signatures; nobody published them for small devices), and the places' own keys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import wire
+from sim.model import KeyPlan, RevocationPlan
+from sim.routing import FlowSizes
+
+if TYPE_CHECKING:
+    from sim.building import ModelBuilder
+    from sim.lowering import Population, Ways
+    from sim.scenario import Crypto, Keys, Revocation, Scenario
+
+NOTICE = 'revoke-notice'
+
+
+def add_keys(builder: ModelBuilder, ways: Ways, scenario: Scenario, keys: Keys, population: Population) -> KeyPlan:
+    """Add the routes of all exchanges and return the key authority's plan."""
+    rows, crypto = population.entity_rows, scenario.crypto
+    places = [name for name in rows if name not in scenario.devices]
+    enrol_again = {revocation.devices for revocation in keys.revocations if revocation.enrol_again is not None}
+    for name, device in scenario.devices.items():
+        sizes = _sizes(keys, key_messages(crypto, device.trust))
+        for flow in ('rekey', 'key-activate', *(['enrol'] if name in enrol_again else [])):
+            ways.add(builder.stream(flow, flow), flow, name, sizes, ('devices', name))
+    for name in places:
+        stream = builder.stream('key-record', 'key-record')
+        ways.add(stream, 'key-record', name, _sizes(keys, key_messages(crypto, 'signed')), ('keys',))
+    members: tuple[str, ...] = ()
+    if scenario.learning is not None and crypto.learning_keys == 'group':
+        members = scenario.learning.clients
+        for name in members:
+            sizes = _sizes(keys, key_messages(crypto, 'signed'))
+            ways.add(builder.stream('group-key', 'group-key'), 'group-key', name, sizes, ('devices', name))
+    revocations = tuple(_add_revocation(builder, ways, crypto, keys, i, revocation, rows, places)
+                        for i, revocation in enumerate(keys.revocations))
+    rotation = keys.rotation
+    return KeyPlan(
+        devices=_joined(rows, scenario.devices), places=_joined(rows, places), members=_joined(rows, members),
+        every_s=rotation.every, rounds=rotation.rounds or 0, usage_bytes=rotation.usage,
+        usage_check_s=rotation.usage_check, overlap_s=keys.overlap, expiry_s=keys.expiry, deadline_s=keys.deadline,
+        retry_s=keys.retry, ends_s=scenario.duration, revocations=revocations)
+
+
+def _add_revocation(builder: ModelBuilder, ways: Ways, crypto: Crypto, keys: Keys, number: int, revocation: Revocation,
+                    rows: Mapping[str, NDArray[np.int64]], places: list[str]) -> RevocationPlan:
+    devices = rows[revocation.devices]
+    if revocation.index is not None:
+        devices = devices[[revocation.index]]
+    stream = f'{NOTICE}/{number}'
+    n_bytes = wire.revoke_notice_bytes(crypto.signature, devices.size)
+    for name in places:
+        ways.add(builder.stream(stream, NOTICE), NOTICE, name, _sizes(keys, {NOTICE: n_bytes}), ('keys', 'revocations'))
+    again_s = math.inf if revocation.enrol_again is None else revocation.enrol_again
+    return RevocationPlan(stream, devices, revocation.at, again_s)
+
+
+def key_messages(crypto: Crypto, trust: wire.Trust) -> dict[str, int]:
+    """Return the bytes of every message of key life for devices whose keys rest on `trust`, by the names of flows."""
+    kem, signature, aead = crypto.kem, crypto.signature, crypto.aead
+    return {
+        'enrol-request': wire.enrol_request_bytes(signature),
+        'enrol-answer': wire.enrol_answer_bytes(signature),
+        'rekey-request': wire.rekey_request_bytes(kem, signature, trust),
+        'rekey-answer': wire.rekey_answer_bytes(kem, signature, trust),
+        'rekey-confirm': wire.rekey_confirm_bytes(),
+        'key-record': wire.key_record_bytes(aead),
+        'key-acknowledge': wire.key_acknowledge_bytes(aead),
+        'key-activate': wire.key_activate_bytes(),
+        'group-key': wire.group_key_bytes(aead),
+    }
+
+
+def _sizes(keys: Keys, messages: Mapping[str, int]) -> FlowSizes:
+    amounts = {'confirmation': wire.CONFIRMATION_BYTES, 'record': wire.KEY_RECORD_BYTES,
+               'acknowledgement': wire.ACKNOWLEDGED_BYTES}
+    return FlowSizes(amounts, keys.priority, math.inf, messages)
+
+
+def _joined(rows: Mapping[str, NDArray[np.int64]], names: object) -> NDArray[np.int64]:
+    return np.sort(np.concatenate([np.empty(0, np.int64), *(rows[name] for name in names)]))  # type: ignore[attr-defined]
