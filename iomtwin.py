@@ -191,7 +191,7 @@ def compare(
     """Compare scenarios with the first: paired differences with 95 % intervals."""
     from analysis.compare import common_seeds
     from analysis.compare import compare as compare_runs
-    from analysis.tables import comparison_table, warning_lines
+    from analysis.tables import comparison_table, security_line, warning_lines
     from sim.loading import load
     from sim.replicating import Plan
     from sim.results.folder import find_runs
@@ -219,6 +219,7 @@ def compare(
     for name, side in zip(names[1:], sides[1:], strict=True):
         _print(comparison_table(compare_runs(sides[0], side), names[0], name))
     for name, side in zip(names, sides, strict=True):
+        _print(security_line(side[0], name))
         for line in warning_lines(side, name):
             _print(line)
 

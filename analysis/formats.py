@@ -4,7 +4,8 @@ What a number means is said in the same words in both.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 NONE = '-'
 TIMES = ((7200.0, 3600.0, 'h'), (120.0, 60.0, 'min'), (1.0, 1.0, 's'), (1e-3, 1e-3, 'ms'), (0.0, 1e-6, 'µs'))
@@ -15,6 +16,24 @@ DEADLINE_MISSED = 'expired (completed after its deadline) or not delivered at al
 MESSAGE_BYTES = ('payloads with what cryptography, AMQP and TLS add to them, once a message: without TCP/IP, frames of '
                  'links, and repeats')
 LEAST = 1e-3  # of what is written; less is written as being less
+
+
+def security_said(security: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what a manifest says that cryptography claims, in words; nothing of one that says nothing."""
+    if security is None:
+        return []
+    interpreted = '' if security['implementation'] == 'native' else ' interpreted'
+    primitives = f'{security["kem"]}, {security["aead"]}{interpreted}, {security["signature"]}'
+    return [('Suite', f'{security["suite"] or "none of the shipped ones"} ({primitives})'),
+            ('Keys', _category(security['key_category'], security['kem'])),
+            ('Signatures', _category(security['signature_category'], security['signature'])),
+            ('Forward secrecy', security['forward_secrecy'])]
+
+
+def _category(category: int | None, name: str) -> str:
+    if category is None:
+        return f'{name} is not used'
+    return f'NIST category {category}' if category else f'no category, a quantum computer breaks {name}'
 
 
 def spell(value: float | None, unit: str) -> str:

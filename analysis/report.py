@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from analysis import figures
-from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, spell
+from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, security_said, spell
 from analysis.tables import rounds_said
 from sim.errors import InputError, IomtwinError
 from sim.results.folder import Run, complete_file, read_run
@@ -73,7 +73,8 @@ def render(run: Run) -> str:
     stations = run.table('stations')
     return environment.get_template('report.html').render(
         manifest=run.manifest, warnings=run.manifest.get('warnings', ()), scenario=scenario, summary=run.summary,
-        scenario_text=run.scenario_text, invalid_because=_reasons(run.manifest), asked=asked(scenario),
+        scenario_text=run.scenario_text, invalid_because=_reasons(run.manifest),
+        asked=[*asked(scenario), *security_said(run.manifest.get('security'))],
         tiles=tiles(flows, classes, run.summary), flows=flows,
         outcomes=OUTCOMES, classes=classes.to_dicts(), busiest=busiest(stations), queues=queues(stations),
         rounds=rounds.head(ROUNDS_SHOWN).to_dicts(), n_rounds=rounds.height,

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, count, digits, seconds, share, spell
+from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, count, digits, seconds, security_said, share, spell
 from analysis.replications import BOUNDS, summarise
 from analysis.statistics import t_interval
 from sim.results.folder import Run
@@ -35,7 +35,7 @@ def run_tables(runs: Sequence[Run]) -> RenderableType:
     stations = pl.concat([run.table('stations') for run in runs]).group_by('station', 'kind', maintain_order=True).agg(
         pl.col('utilisation'), pl.col('waiting_mean').mean(), pl.col('waiting_max').max())
     tables = (flow_table(rows), crypto_table(rows), device_table(rows, runs[0]), station_table(stations))
-    parts: list[RenderableType] = [part for table in tables for part in (table, '')]
+    parts: list[RenderableType] = [*(part for table in tables for part in (table, '')), security_line(runs[0])]
     if ('rounds_begun', None) in rows:
         parts.append(_rounds(rows, runs))
     if len(runs) > 1:
@@ -44,6 +44,12 @@ def run_tables(runs: Sequence[Run]) -> RenderableType:
                           'most in any of them; rounds are those of all runs together.'))
     parts += warning_lines(runs)
     return Group(*parts)
+
+
+def security_line(run: Run, name: str = '') -> Text:
+    """Return what the cryptography of a run is and claims, in a line."""
+    said = '; '.join(f'{what}: {words}' for what, words in security_said(run.manifest.get('security')))
+    return Text(f'{name}: {said}' if name else said)
 
 
 def warning_lines(runs: Sequence[Run], name: str = '') -> list[Text]:

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from sim.errors import InputError
 from sim.resolving import resolve
 from sim.scenario import Scenario
+from sim.suites import PARTS
 from sim.yaml_source import Location, Marks, in_file, line_of, read_file, read_yaml, refused_character, spell_key
 
 SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
@@ -69,7 +70,8 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     source
         A path, or the name of a shipped scenario.
     overrides
-        ``key=value`` each, with a dotted key: ``crypto.prefetch=4``.
+        ``key=value`` each, with a dotted key: ``crypto.prefetch=4``. A ``crypto.suite`` puts aside the primitives
+        that the file names.
 
     Returns
     -------
@@ -86,7 +88,12 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     data, marks = read_yaml(read_file(path, file), partial(in_file, file))
     if not isinstance(data, dict):
         raise InputError(f'{file}:1: holds no keys; expected a scenario, see scenarios/ward.yaml')
-    origin = Origin(file, marks, [_override(data, text) for text in overrides])
+    overridden = [_override(data, text) for text in overrides]
+    if ('crypto', 'suite') in overridden and data['crypto']['suite'] is not None:
+        for part in PARTS:  # else the file's would count for more than the suite that is asked for
+            if ('crypto', part) not in overridden:
+                data['crypto'].pop(part, None)
+    origin = Origin(file, marks, overridden)
     _read_arrivals(data, path.parent, origin)
     try:
         return resolve(Scenario.model_validate(data), path.parent), origin

@@ -251,8 +251,9 @@ class _Samples(CostEntry):
     amount = 'sample'
 
 
-_Kems = dict[Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519', 'P-256'], _CryptoOp]
-_Aeads = dict[Literal['Ascon-AEAD128', 'Ascon-128a', 'Ascon-128', 'AES-128-GCM', 'AES-256-GCM', 'ChaCha20-Poly1305'],
+_Kems = dict[Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519', 'P-256', 'X25519MLKEM768'], _CryptoOp]
+_Aeads = dict[Literal['Ascon-AEAD128', 'Ascon-128a', 'Ascon-128', 'AES-128-GCM', 'AES-256-GCM', 'ChaCha20-Poly1305',
+                      'Ascon-AEAD128 (interpreted)', 'Ascon-128a (interpreted)', 'Ascon-128 (interpreted)'],
               _CryptoBytes]
 _Signatures = dict[Literal['ML-DSA-44', 'ML-DSA-65', 'ECDSA-P256'], _CryptoOp]
 
@@ -267,6 +268,7 @@ class _CostsEntry(_Strict):
     kem_decaps: _Kems = {}
     aead_seal: _Aeads = {}
     aead_open: _Aeads = {}
+    sig_keygen: _Signatures = {}
     sig_sign: _Signatures = {}
     sig_verify: _Signatures = {}
     fl_train: dict[Literal['any'], _Samples] = {}
@@ -285,6 +287,7 @@ class ProfileEntry(_Strict):
     name: Annotated[str, AfterValidator(_is_stem)]
     title: str
     implementation: str
+    runs_python: bool = True
     sources: dict[str, str]
     cores: _CoresEntry
     clock: _ClockEntry

@@ -79,6 +79,7 @@ class Profile:
     name: str
     title: str
     implementation: str
+    runs_python: bool
     cores: Figure
     clock: Figure
     power: Mapping[str, Figure]
@@ -127,7 +128,7 @@ def _parse(shown: str, text: str, stem: str) -> Profile:
     entry = read_entry(shown, text, stem)
     clock_hz = quantity(entry.clock.value, 'clock')
     return Profile(
-        entry.name, entry.title, entry.implementation,
+        entry.name, entry.title, entry.implementation, entry.runs_python,
         cores=_figure(entry.cores, float(entry.cores.value), 'count'),
         clock=_figure(entry.clock, clock_hz, 'Hz'),
         power={part: _figure(figure, quantity(figure.value, 'power'), 'W') for part, figure in entry.power},

@@ -26,6 +26,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from sim import wire
+from sim.suites import DEFAULT, SUITES, completed
 from sim.units import DIMENSIONS, a, quantity, spell
 
 USAGE_MAX = 1 << 54  # B under one key: SP 800-232 §4.3, for Ascon-AEAD128
@@ -250,10 +251,20 @@ class Broker(Part):
 class Crypto(Part):
     """Primitives, and where the hospital's side of them is done."""
 
-    aead: Literal[tuple(wire.AEAD_BYTES)]  # type: ignore[valid-type]  # the table is the list
-    kem: Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519'] = Field(
-        'ML-KEM-768', description='of those in sim/wire.py, what a shipped profile has numbers for')
-    signature: Literal[tuple(wire.SIGNATURE_BYTES)] = 'ML-DSA-44'  # type: ignore[valid-type]
+    suite: Literal[tuple(SUITES)] | None = Field(  # type: ignore[valid-type]  # the table is the list
+        DEFAULT, description='gives what kem, aead, signature and implementation leave unsaid, see docs/suites.md; one '
+        'of them that is said counts for more, and the suite resolves to null then, or to the one that all four are; '
+        '--set crypto.suite=NAME puts aside all four of the file')
+    kem: Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519', 'P-256', 'X25519MLKEM768'] = Field(
+        SUITES[DEFAULT].kem,  # type: ignore[arg-type]  # one of them
+        description="unsaid: the suite's; of those in sim/wire.py, what a shipped profile has numbers for")
+    aead: Literal[tuple(wire.AEAD_BYTES)] = Field(  # type: ignore[valid-type]
+        SUITES[DEFAULT].aead, description="unsaid: the suite's")
+    signature: Literal[tuple(wire.SIGNATURE_BYTES)] = Field(  # type: ignore[valid-type]
+        SUITES[DEFAULT].signature, description="unsaid: the suite's")
+    implementation: Literal['native', 'interpreted'] = Field(
+        SUITES[DEFAULT].implementation, description="of the AEAD, unsaid: the suite's; interpreted: in Python on all "
+        'computers and devices whose profile runs Python, native on the others')
     learning_keys: Literal['established', 'per-round', 'group'] = Field(
         'established', description='what the model is sealed under: the key of each client; one freshly encapsulated '
                                    'for it; or a key of all clients, so that only the server seals')
@@ -263,6 +274,11 @@ class Crypto(Part):
     replicas: int = Field(3, ge=1, le=10_000)
     pod_cores: int = Field(1, ge=1, le=1_024)
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages a worker may hold, of each queue')
+
+    @model_validator(mode='before')
+    @classmethod
+    def _suite_gives_the_rest(cls, said: object) -> object:
+        return completed(said) if isinstance(said, dict) else said
 
 
 class Rotation(Part):

@@ -10,8 +10,9 @@ References
        process", 2016, 4.A.5.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 # The category that a primitive claims against a quantum computer [1].
 KEM_CATEGORY = {
@@ -63,3 +64,34 @@ SUITES = {
     # What `pip install ascon` gives: the cipher that came before the standard, by its default name, in plain Python.
     'interpreted': Suite('ML-KEM-768', 'Ascon-128', 'ML-DSA-65', 'interpreted'),
 }
+DEFAULT = 'pqc-768'
+PARTS = ('kem', 'aead', 'signature', 'implementation')
+
+
+def completed(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a choice with what is unsaid taken from its suite, and the suite that the parts then are.
+
+    A part that is said counts for more than the suite. What comes out under `suite` is the suite with exactly these
+    parts, or None: no choice bears the name of a suite that it is not.
+
+    Raises
+    ------
+    ValueError
+        If `suite` is None and a part is unsaid.
+    """
+    name = said.get('suite', DEFAULT)
+    if name is None:
+        unsaid = [part for part in PARTS if part not in said]
+        if unsaid:
+            raise ValueError(f"suite is null and {', '.join(unsaid)} unsaid; say it, or name "
+                             f"one of {', '.join(SUITES)}")
+    elif not isinstance(name, str) or name not in SUITES:
+        return dict(said)  # the schema says which there are
+    parts = {part: said[part] if part in said else getattr(SUITES[name], part) for part in PARTS}
+    found = (known for known, suite in SUITES.items() if all(getattr(suite, part) == parts[part] for part in PARTS))
+    return {**said, **parts, 'suite': next(found, None)}
+
+
+def variant(primitive: str, implementation: str) -> str:
+    """Return what a profile calls a primitive in an implementation: its name, marked unless it is native."""
+    return primitive if implementation == 'native' else f'{primitive} ({implementation})'

@@ -168,6 +168,44 @@ def test_a_published_rate_is_the_slope_of_its_line(name: str, stage: str, varian
     assert cost.amounts[1] * 8 / cost.seconds[1] == pytest.approx(gbit_per_s * 1e9, rel=1e-5)
 
 
+@pytest.mark.parametrize('name', shipped_profiles())
+def test_a_hybrid_costs_what_its_two_parts_cost(name: str) -> None:
+    """Claim: X25519MLKEM768 is ML-KEM-768 and X25519, one after the other, wherever both are there and nowhere else."""
+    costs = load_profile(name).costs
+    for stage in ('kem.keygen', 'kem.encaps', 'kem.decaps'):
+        parts = [costs[stage, part].seconds[0] for part in ('ML-KEM-768', 'X25519') if (stage, part) in costs]
+        hybrid = costs.get((stage, 'X25519MLKEM768'))
+        assert (hybrid is None) == (len(parts) < 2)
+        if hybrid is not None:
+            assert hybrid.seconds[0] == pytest.approx(sum(parts), rel=1e-6)
+            assert hybrid.quality == 'derived'
+
+
+@pytest.mark.parametrize(('variant', 'us'), [
+    ('Ascon-AEAD128', (106, 792, 45_718, 745_762, 7.4e6)), ('Ascon-128a', (241, 1841, 107_199, 3.12e6)),
+    ('Ascon-128', (290, 2535, 150_837, 5.32e6))])
+def test_interpreted_ascon_keeps_every_measured_size(variant: str, us: tuple[float, ...]) -> None:
+    """Claim: x86-server has all points of 2026-11-23, and PyPI's cipher a steeper slope where messages are long."""
+    cost = load_profile('x86-server').cost('aead.seal', f'{variant} (interpreted)')
+    assert cost.amounts == (64, 1024, 65_536, 1_048_576, 10_485_760)[:len(us)]
+    assert cost.seconds == pytest.approx([each * 1e-6 for each in us], rel=1e-12)
+    slopes = [(cost.seconds[i + 1] - cost.seconds[i]) / (cost.amounts[i + 1] - cost.amounts[i]) for i in (1, 2)]
+    assert (slopes[1] > 1.5 * slopes[0]) == (variant != 'Ascon-AEAD128')
+
+
+def test_nobody_s_interpreted_cipher_was_measured_but_on_x86() -> None:
+    """Claim: a Python speed is no property of a cipher that another computer shares: no other profile has one."""
+    owners = {name for name in shipped_profiles() for _, variant in load_profile(name).costs
+              if variant.endswith(' (interpreted)')}
+    assert owners == {'x86-server'}
+
+
+def test_no_microcontroller_runs_python() -> None:
+    """Claim: ciphers stay native on a Cortex-M and an ESP32, whatever a suite says; the others run CPython."""
+    assert {name for name in shipped_profiles() if not load_profile(name).runs_python} == {
+        'cortex-m0plus-sensor', 'cortex-m4-wearable', 'esp32-pump'}
+
+
 # (profile, stage, variant, point of the curve) and the published row that it must equal:
 # (platform, variant, operation, bytes, part of the implementation's name).
 SPOT_CHECKS = [
@@ -179,6 +217,8 @@ SPOT_CHECKS = [
     (('raspberry-pi-5', 'kem.encaps', 'ML-KEM-512', 0), ('Raspberry Pi 5', 'ML-KEM-512', 'encaps', '', 'native 2026')),
     (('raspberry-pi-3', 'sig.sign', 'ECDSA-P256', 0), ('Raspberry Pi 3', 'P-256', 'sign', '', 'OpenSSL')),
     (('raspberry-pi-3', 'kem.encaps', 'ML-KEM-768', 0), ('Raspberry Pi 3', 'ML-KEM-768', 'encaps', '', 'OpenSSL')),
+    (('raspberry-pi-4', 'sig.keygen', 'ML-DSA-65', 0), ('Raspberry Pi 4B', 'ML-DSA-65', 'keygen', '', 'median')),
+    (('cortex-m4-wearable', 'sig.keygen', 'ML-DSA-44', 0), ('NUCLEO-L4R5ZI', 'ML-DSA-44', 'keygen', '', 'm4f (mean')),
     (('cortex-m4-wearable', 'kem.keygen', 'ML-KEM-768', 0), ('NUCLEO-L4R5ZI', 'ML-KEM-768', 'keygen', '', 'm4fspeed')),
     (('cortex-m4-wearable', 'aead.open', 'Ascon-AEAD128', 2),
      ('Arduino Nano 33 BLE (nRF52840)', 'Ascon-128a v1.2', 'decrypt', '1024', '')),
@@ -187,6 +227,7 @@ SPOT_CHECKS = [
     (('esp32-pump', 'kem.decaps', 'ML-KEM-768', 0), ('ESP32-D0WD', 'ML-KEM-768', 'decaps', '', 'liboqs')),
     (('esp32-pump', 'aead.seal', 'Ascon-AEAD128', 1),
      ('NodeMCU v2 (ESP8266)', 'Ascon-128a v1.2', 'encrypt', '128', '')),
+    (('esp32-pump', 'aead.open', 'AES-128-GCM', 1), ('NodeMCU v2 (ESP8266)', 'AES-128-GCM', 'decrypt', '128', '')),
 ]
 
 
@@ -194,7 +235,7 @@ SPOT_CHECKS = [
 @pytest.mark.parametrize(('ours', 'published'), SPOT_CHECKS)
 def test_profile_numbers_equal_published_rows(
         ours: tuple[str, str, str, int], published: tuple[str, str, str, str, str]) -> None:
-    """Claim: profiles were copied without error; shown on twelve rows of the collected public timings."""
+    """Claim: profiles were copied without error; shown on some rows of the collected public timings."""
     name, stage, variant, point = ours
     with PUBLISHED.open(newline='') as file:
         rows = [row for row in csv.DictReader(file) if published[4] in row['implementation']

@@ -114,6 +114,15 @@ def test_report_says_what_was_run_and_how_to_do_it_again(folder: Path) -> None:
     assert run.scenario_text in unescape(page)
 
 
+def test_report_says_what_its_cryptography_claims(folder: Path) -> None:
+    """Suite with its primitives, categories of keys and signatures, forward secrecy: as the manifest has them."""
+    said = dict(re.findall(r'<dt>(.*?)</dt><dd>(.*?)</dd>', page_of(folder)))
+    security = read_run(folder).manifest['security']
+    assert said['Suite'].startswith(f'{security["suite"]} ({security["kem"]}, {security["aead"]}, ')
+    assert said['Keys'] == f'NIST category {security["key_category"]}'
+    assert said['Forward secrecy'] == security['forward_secrecy']
+
+
 def test_invalid_run_says_so_and_why(folder: Path, tmp_path: Path) -> None:
     """A run that does not count carries its reason in the header."""
     copy = Path(shutil.copytree(folder, tmp_path / 'seed-1'))

@@ -22,6 +22,7 @@ from sim.results.summary import summarise
 from sim.results.tables import tables
 from sim.running import Execution
 from sim.scenario import Scenario
+from sim.security import claims
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONED = ('iomtwin', 'simpy', 'numpy', 'numba', 'networkx', 'polars', 'pydantic')
@@ -50,6 +51,7 @@ def _manifest(execution: Execution) -> dict[str, Any]:
         'world': 'simulated', 'engine': execution.engine, 'trace': recording.trace, 'is_valid': True,
         'warnings': warnings(recording), 'written_at': datetime.now(UTC).isoformat(timespec='seconds'),
         'versions': {'python': platform.python_version(), **{name: _version(name) for name in VERSIONED}},
+        'security': claims(scenario),
         'git_commit': _git_commit(), 'machine': f'{platform.system()} {platform.machine()}',
         'profiles': {label: execution.profiles[name].sha256 for name, label in labels(execution.profiles).items()},
         'n_devices': int(np.count_nonzero(recording.model.entities.attachment >= 0)),

@@ -19,6 +19,21 @@ REMEDY = 'make the run again'
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+class Security(BaseModel):
+    """What the cryptography is, and claims; the category is null of what is not used."""
+
+    model_config = ConfigDict(strict=True)
+
+    suite: str | None
+    kem: str
+    aead: str
+    signature: str
+    implementation: str
+    key_category: Count | None
+    signature_category: Count | None
+    forward_secrecy: str
+
+
 class Manifest(BaseModel):
     """What was run, with what, and whether it counts; runs are told apart by their seed, the rest is shown."""
 
@@ -31,6 +46,7 @@ class Manifest(BaseModel):
     engine: str = ''
     trace: Literal['none', 'jobs', 'stages'] = 'none'
     is_valid: bool = True
+    security: Security | None = None
     written_at: str = ''
     versions: dict[str, str] = {}
     git_commit: str | None = None

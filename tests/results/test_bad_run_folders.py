@@ -62,6 +62,7 @@ DAMAGES = {  # what is done to a folder, and what the line says of it
     'manifest that is a list': (text('manifest.json', '[1]'), 'manifest.json: '),
     'manifest without its seed': (manifest(seed=...), 'manifest.json: seed is not there'),
     'manifest without its engine': (manifest(engine=...), 'has no page'),
+    'security without its suite': (manifest(security={'kem': 'X25519'}), 'manifest.json: security.suite is not there'),
     'seed that is a text': (manifest(seed='1'), 'manifest.json: seed must be a valid integer'),
     'seed of many digits': (manifest(seed=10**400), 'manifest.json: seed '),
     'trace of no kind': (manifest(trace='all'), 'manifest.json: trace must be'),

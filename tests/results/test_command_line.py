@@ -240,6 +240,9 @@ def test_folders_of_runs_are_compared_without_simulating(iomt: CommandLine, tmp_
     assert (done.code, done.errors) == (0, '')
     assert done.out.startswith(f'{folders[1].name} against {folders[0].name}')
     assert '2 pairs of runs with common random numbers' in said(done.out)
+    for name, aead in ((folders[0].name, 'Suite: pqc-768 (ML-KEM-768, Ascon-AEAD128, ML-DSA-65)'),
+                       (folders[1].name, 'Suite: none of the shipped ones (ML-KEM-768, none, ML-DSA-65)')):
+        assert f'{name}: {aead}; Keys: ' in said(done.out)
     single = iomt('compare', runs['Ascon-AEAD128'][1].folder, folders[1])
     assert 'one pair of runs' in said(single.out)
     assert sorted(tmp_path.rglob('*')) == before
@@ -248,12 +251,13 @@ def test_folders_of_runs_are_compared_without_simulating(iomt: CommandLine, tmp_
 def test_three_scenarios_are_compared_with_the_first(iomt: CommandLine, tmp_path: Path) -> None:
     """A shipped name, a file, and a folder: two tables, both against the first."""
     text = (ROOT / 'scenarios' / 'ward.yaml').read_text('utf-8').replace('name: ward\n', 'name: plain\n')
-    (tmp_path / 'plain.yaml').write_text(text.replace('aead: Ascon-AEAD128', 'aead: none'), 'utf-8')
+    (tmp_path / 'plain.yaml').write_text(text.replace('  suite: ', '  aead: none\n  suite: '), 'utf-8')
     overrides = [part for part in BRIEF if part != '--set']
     folder = [make(tmp_path / 'made', overrides=(*overrides, 'crypto.prefetch=9'), seed=seed) for seed in (1, 2)]
     done = iomt('compare', 'ward', tmp_path / 'plain.yaml', folder[0].folder.parent, *BRIEF, '--replications', '2',
                 '--jobs', '1', '--out', tmp_path / 'results')
     assert (done.code, done.errors) == (0, '')
+    assert 'plain: Suite: none of the shipped ones' in said(done.out)
     titles = [line.strip() for line in done.out.splitlines() if ' against ' in line]
     assert titles == ['plain against ward', f'{folder[0].folder.parent.name} against ward']
     assert len(seeds(tmp_path / 'results' / 'compare')) == 4

@@ -111,6 +111,13 @@ def test_a_scaled_number_has_at_most_three_digits_before_its_next_unit(value: fl
 # -- tables -------------------------------------------------------------------------------------------------------
 
 
+def test_a_run_s_tables_end_with_what_cryptography_claims(ward: Run) -> None:
+    """The ward's suite, primitives and category; its updates are not signed, and no key pair is fresh."""
+    text = ' '.join(shown(run_tables([ward])).split())
+    assert ('Suite: pqc-768 (ML-KEM-768, Ascon-AEAD128, ML-DSA-65); Keys: NIST category 3; Signatures: ML-DSA-65 is '
+            'not used; Forward secrecy: no, telemetry') in text
+
+
 @pytest.mark.parametrize('run_name', ['ward', 'quiet'])
 def test_a_run_is_shown_on_80_columns_without_losing_anything(run_name: str, request: pytest.FixtureRequest) -> None:
     """Every line fits, nothing is cut; each number stands on one line with its unit."""

@@ -46,6 +46,8 @@ OUTAGE = ('outages=[{target: broker, begin: 5 s, end: 10 s}]',)
 SIGNED = ('crypto.sign_updates=true',)
 ALL_PI = (*(f'devices.{name}.profile=raspberry-pi-4' for name in ('patch', 'tag', 'pump', 'scanner')),
           'edge.server.profile=raspberry-pi-4')  # the profile with a number for every cipher
+ON_X86 = (*(f'edge.nodes.edge-{i}.profile=x86-server' for i in (1, 2)),
+          'devices.monitor.profile=x86-server')  # the profile with a number for ciphers in Python, and for P-256
 
 EFFECTS = (
     # Time
@@ -128,6 +130,12 @@ EFFECTS = (
            UNDER_WAY),
     Effect('broker.capacity', '1000000', '1', '+', 'dropped', 'vitals', 'a full queue refuses', SLOW_CREDIT),
     # Cryptography
+    Effect('crypto.suite', 'classical', 'pqc-512', '+', 'wire_bytes', 'fl-update', 'a ciphertext, not a curve point'),
+    Effect('crypto.suite', 'pqc-512', 'pqc-768', '+', 'wire_bytes', 'fl-update', 'a longer ciphertext'),
+    Effect('crypto.suite', 'pqc-768', 'pqc-1024', '+', 'wire_bytes', 'fl-update', 'a longer ciphertext'),
+    Effect('crypto.suite', 'pqc-768', 'hybrid', '+', 'wire_bytes', 'fl-update', 'a curve point beside the ciphertext'),
+    Effect('crypto.suite', 'pqc-768', 'interpreted', '+', 'crypto_latency_share', 'fl-update',
+           'Python seals and opens', ON_X86),
     Effect('crypto.aead', 'none', 'Ascon-AEAD128', '+', 'wire_bytes', 'vitals', 'nonce and tag'),
     Effect('crypto.aead', 'Ascon-AEAD128', 'ChaCha20-Poly1305', '-', 'wire_bytes', 'vitals', 'a shorter nonce', ALL_PI),
     Effect('crypto.aead', 'Ascon-128a', 'Ascon-128', '+', 'crypto_latency_share', 'fl-update',
@@ -137,8 +145,12 @@ EFFECTS = (
     Effect('crypto.kem', 'X25519', 'ML-KEM-512', '+', 'wire_bytes', 'fl-update', 'a ciphertext, not a curve point'),
     Effect('crypto.kem', 'ML-KEM-512', 'ML-KEM-768', '+', 'wire_bytes', 'fl-update', 'a longer ciphertext'),
     Effect('crypto.kem', 'ML-KEM-768', 'ML-KEM-1024', '+', 'wire_bytes', 'fl-update', 'a longer ciphertext'),
+    Effect('crypto.kem', 'X25519', 'P-256', '+', 'wire_bytes', 'fl-update', 'two coordinates and not one', ON_X86),
+    Effect('crypto.kem', 'ML-KEM-768', 'X25519MLKEM768', '+', 'wire_bytes', 'fl-update', 'a curve point beside it'),
     Effect('crypto.signature', 'ECDSA-P256', 'ML-DSA-44', '+', 'wire_bytes', 'fl-update', 'a longer signature', SIGNED),
     Effect('crypto.signature', 'ML-DSA-44', 'ML-DSA-65', '+', 'wire_bytes', 'fl-update', 'a longer signature', SIGNED),
+    Effect('crypto.implementation', 'native', 'interpreted', '+', 'crypto_latency_share', 'vitals', 'Python opens',
+           ON_X86),
     Effect('crypto.learning_keys', 'established', 'per-round', '+', 'wire_bytes', 'fl-update', 'a KEM ciphertext'),
     Effect('crypto.sign_updates', 'false', 'true', '+', 'crypto_latency_share', 'fl-update', 'signing and verifying'),
     Effect('crypto.placement', 'distributed', 'sequential', '+', 'utilisation', 'crypto-1', 'one worker does all'),

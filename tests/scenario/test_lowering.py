@@ -196,7 +196,7 @@ def test_job_launched_without_uplink_takes_the_backup() -> None:
 def test_consumer_receives_the_message_of_its_visit() -> None:
     """Of a signed update, the first visit is sent the sealed model and the second the sealed and signed update."""
     model = model_of('crypto.sign_updates=true', 'learning.model=400 kB', 'learning.update=100 kB')
-    assert on_the_way_to_consumers(model, 'fl-update', 'monitor') == [400_032] * 2 + [100_032 + 2420] * 2
+    assert on_the_way_to_consumers(model, 'fl-update', 'monitor') == [400_032] * 2 + [100_032 + 3309] * 2
     assert on_the_way_to_consumers(model, 'vitals', 'tag') == [64] * 2
 
 
@@ -239,9 +239,9 @@ def test_bytes_on_each_leg_are_payload_crypto_and_its_own_framing() -> None:
 
 
 def test_update_carries_ciphertext_down_and_signature_up() -> None:
-    """200,000 bytes each way, 32 of sealing; 1,088 of ML-KEM-768 down, 2,420 of ML-DSA-44 up, if asked for."""
+    """200,000 bytes each way, 32 of sealing; 1,088 of ML-KEM-768 down, 3,309 of ML-DSA-65 up, if asked for."""
     for options, down, up in (((), 1088, 0), (('crypto.learning_keys=established',), 0, 0),
-                              (('crypto.sign_updates=true',), 1088, 2420)):
+                              (('crypto.sign_updates=true',), 1088, 3309)):
         model = model_of(*options)
         route = route_of(model, 'fl-update', 'monitor')
         n_bytes = column(model, route, 'n_bytes', LINK)
