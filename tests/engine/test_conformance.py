@@ -1,17 +1,21 @@
 """Two engines, one meaning: outcome and time of every hop of every job are equal bit for bit, and so is every sum."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sim.controllers import federated_learning
 from sim.engines import compiled, reference
 from sim.loading import load, shipped_scenarios
 from sim.lowering import lower
-from sim.results.recording import Recording, RoundRow
+from sim.results.recording import Recording
+from sim.running import run_model
 from tests.engine.cases import build
 from tests.engine.strategies import Plan, plans
 from tests.engines import Engine
+from tests.scenario.clinic import CLINIC
+from tests.scenario.key_effects import KEYS, NO_AUTHORITY
 from tests.scenario.reduced import few_wards
 
 SUMS = (
@@ -20,6 +24,7 @@ SUMS = (
     'station_waiting_s', 'station_waiting_max', 'station_served', 'queue_waiting_s', 'queue_waiting_max',
     'queue_delivered', 'queue_dropped', 'queue_redelivered', 'station_waiting_end', 'queue_waiting_end',
 )
+PATCHES, MONITOR = '{devices: patch, at: 4 s, enrol_again: 6 s}', '{devices: monitor, index: 1, at: 6 s}'
 SHORTENED = {
     'ward': ('duration=100 s', 'warm_up=10 s', 'learning.start=20 s', 'learning.pause=10 s'),
     'paper-testbed-sequential': ('duration=60 s',),
@@ -55,16 +60,10 @@ def same(one: Recording, other: Recording) -> None:
         assert getattr(one, name) == getattr(other, name), name
 
 
-def both(scenario: str, overrides: tuple[str, ...]) -> list[tuple[Recording, list[RoundRow]]]:
+def both(scenario: str | Path, overrides: tuple[str, ...]) -> tuple[Recording, Recording]:
     """Run a scenario through both engines, controllers included."""
     model = lower(*load(scenario, overrides))
-    found = []
-    engines: tuple[Engine, ...] = (reference.run, compiled.run)
-    for engine in engines:
-        rounds: list[RoundRow] = []
-        controllers = () if model.learning is None else (federated_learning(model.learning, rounds),)
-        found.append((engine(model, trace='stages', controllers=controllers), rounds))
-    return found
+    return run_model(model, engine='simpy', trace='stages'), run_model(model, engine='compiled', trace='stages')
 
 
 @settings(max_examples=300)
@@ -83,13 +82,29 @@ def test_engines_agree_on_random_models(plan: Plan) -> None:
 def test_engines_agree_on_shipped_scenarios(scenario: str, overrides: tuple[str, ...]) -> None:
     """Every shipped scenario, shortened, and the ward in trouble: rows, sums and the controller's decisions equal."""
     assert set(SHORTENED) == set(shipped_scenarios())
-    (one, rounds), (other, other_rounds) = both(scenario, overrides)
+    one, other = both(scenario, overrides)
     assert one.n_launched > 0
     same(one, other)
-    for row, other_row in zip(rounds, other_rounds, strict=True):
+    for row, other_row in zip(one.rounds, other.rounds, strict=True):
         for name in ('started_s', 'n_selected', 'n_delivered', 'quorum_met', 'closed_s', 'aggregated_s', 'ended'):
             np.testing.assert_equal(getattr(row, name), getattr(other_row, name))
         np.testing.assert_array_equal(row.jobs, other_row.jobs)
+
+
+@pytest.mark.parametrize('overrides', [
+    pytest.param((*KEYS, 'keys.rotation.every=5 s', 'keys.rotation.rounds=1', 'keys.rotation.usage=10 kB',
+                  'keys.rotation.usage_check=2 s', 'keys.overlap=100 ms'), id='rotation'),
+    pytest.param((*KEYS, 'crypto.learning_keys=group', f'keys.revocations=[{PATCHES}, {MONITOR}]'),
+                 id='revocation and a group key'),
+    pytest.param((*NO_AUTHORITY, 'keys.rotation.every=5 s', 'keys.expiry=12 s', 'keys.deadline=1 s'),
+                 id='no authority'),
+])
+def test_engines_agree_on_the_life_of_keys(overrides: tuple[str, ...]) -> None:
+    """Keys by age, usage and rounds, revoked, enrolled again, expired: rows, sums and the authority's notes equal."""
+    one, other = both(CLINIC, overrides)
+    same(one, other)
+    assert len(one.keys) > 10
+    np.testing.assert_equal([vars(row) for row in one.keys], [vars(row) for row in other.keys])
 
 
 def test_an_untraced_run_has_the_same_sums(engine: Engine) -> None:
@@ -117,5 +132,5 @@ def test_an_untraced_run_has_the_same_sums(engine: Engine) -> None:
 ])
 def test_engines_agree_when_much_happens_at_once(overrides: tuple[str, ...]) -> None:
     """What fills the pools in one event: rows and sums are equal, and memory is whole."""
-    (one, _), (other, _) = both('ward', overrides)
+    one, other = both('ward', overrides)
     same(one, other)

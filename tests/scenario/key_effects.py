@@ -43,6 +43,9 @@ ON_BACKUP = (*NO_UPLINK, 'wiring.backup={rate: 1 Gbit/s, latency: 20 us}')
 UNDER_WAY = ('broker.deliver=500 ms', 'crypto.prefetch=100', 'outages=[{target: crypto-1, begin: 5 s, end: 15 s}]')
 SLOW_CREDIT = ('broker.acknowledge=150 ms', 'crypto.replicas=1')  # for more than one message each
 OUTAGE = ('outages=[{target: broker, begin: 5 s, end: 10 s}]',)
+KEYS = ('keys={rotation: {every: 30 s}, overlap: 1 s, expiry: 60 s, deadline: 5 s, retry: 1 s}',)
+NO_AUTHORITY = (*KEYS, 'outages=[{target: authority, begin: 0 s, end: 19 s}]')
+REVOKED = (*KEYS, 'keys.revocations=[{devices: patch, at: 5 s}]')
 SIGNED = ('crypto.sign_updates=true',)
 ALL_PI = (*(f'devices.{name}.profile=raspberry-pi-4' for name in ('patch', 'tag', 'pump', 'scanner')),
           'edge.server.profile=raspberry-pi-4')  # the profile with a number for every cipher
@@ -104,6 +107,10 @@ EFFECTS = (
     Effect('devices.tag.link', 'router', 'gateway', '+', 'battery_days', 'tag', 'a faster radio is on for less time',
            NO_EVENTS),
     Effect('devices.patch.battery', '0.9 Wh', '1.8 Wh', '+', 'battery_days', 'patch', 'twice the energy'),
+    Effect('devices.patch.trust', 'signed', 'pre-shared-kem', '-', 'wire_bytes', 'rekey', 'no certificate, not signed',
+           KEYS),
+    Effect('devices.patch.trust', 'pre-shared-kem', 'pre-shared', '-', 'wire_bytes', 'rekey', 'no key of a KEM either',
+           KEYS),
     # Streams
     Effect(f'{MONITOR}.flow', 'vitals', 'alarm', '+', 'launched', 'alarm', 'monitors send alarms'),
     Effect(f'{MONITOR}.flow', 'vitals', 'imaging', '+', 'launched', 'imaging', 'monitors send images'),
@@ -152,11 +159,38 @@ EFFECTS = (
     Effect('crypto.implementation', 'native', 'interpreted', '+', 'crypto_latency_share', 'vitals', 'Python opens',
            ON_X86),
     Effect('crypto.learning_keys', 'established', 'per-round', '+', 'wire_bytes', 'fl-update', 'a KEM ciphertext'),
+    Effect('crypto.learning_keys', 'per-round', 'group', '-', 'wire_bytes', 'fl-update', 'no ciphertext for a client'),
+    Effect('crypto.learning_keys', 'established', 'group', '-', 'utilisation', 'crypto-1', 'the server seals, once'),
     Effect('crypto.sign_updates', 'false', 'true', '+', 'crypto_latency_share', 'fl-update', 'signing and verifying'),
     Effect('crypto.placement', 'distributed', 'sequential', '+', 'utilisation', 'crypto-1', 'one worker does all'),
     Effect('crypto.replicas', '1', '2', '-', 'utilisation', 'crypto-1', 'workers share'),
     Effect('crypto.pod_cores', '1', '2', '-', 'utilisation', 'crypto-1', 'the same work on more cores'),
     Effect('crypto.prefetch', '1', '20', '-', 'latency', 'vitals', 'messages need not wait for credit', SLOW_CREDIT),
+    # Keys
+    Effect('keys.authority', 'server', 'edge-1', '+', 'latency', 'rekey', 'a Pi verifies and signs more slowly', KEYS),
+    Effect('keys.cores', '1', '2', '-', 'utilisation', 'authority', 'the same work on more cores',
+           (*KEYS, 'edge.server.cores=8')),
+    Effect('keys.prefetch', '1', '20', '-', 'latency', 'rekey', 'messages need not wait for credit',
+           (*KEYS, 'broker.acknowledge=150 ms', 'keys.rotation.every=1 s')),
+    Effect('keys.priority', '0', '7', '+', 'latency', 'rekey', 'rekeying waits behind vitals for the air',
+           (*KEYS, *CROWDED)),
+    Effect('keys.rotation.every', '30 s', '10 s', '+', 'rekeys_due', '', 'keys are replaced more often', KEYS),
+    Effect('keys.rotation.rounds', 'null', '1', '+', 'rekeys_due', '', 'clients replace theirs after each round', KEYS),
+    Effect('keys.rotation.usage', '1 GiB', '2 kB', '+', 'rekeys_due', '', 'monitors seal as much in half a second',
+           (*KEYS, 'keys.rotation.usage_check=1 s')),
+    Effect('keys.rotation.usage_check', '1 s', '8 s', '-', 'rekeys_due', '', 'it is noticed later',
+           (*KEYS, 'keys.rotation.usage=2 kB')),
+    Effect('keys.overlap', '1 s', '10 ms', '+', 'rejected', 'vitals', 'what is under way is not opened any more',
+           (*KEYS, 'access_points.gateway.latency=500 ms', 'keys.rotation.every=5 s')),
+    Effect('keys.expiry', '60 s', '31 s', '+', 'keys_expired', '', 'nobody replaces them in time', NO_AUTHORITY),
+    Effect('keys.deadline', '5 s', '100 ms', '+', 'launched', 'rekey', 'exchanges over the air are begun again', KEYS),
+    Effect('keys.retry', '100 ms', '8 s', '-', 'launched', 'rekey', 'they are begun again later',
+           (*NO_AUTHORITY, 'keys.deadline=1 s')),
+    Effect('keys.revocations.0.devices', 'patch', 'monitor', '+', 'rejected', 'vitals', 'monitors send more', REVOKED),
+    Effect('keys.revocations.0.index', 'null', '3', '-', 'rejected', 'vitals', 'one patch and not all', REVOKED),
+    Effect('keys.revocations.0.at', '5 s', '10 s', '-', 'rejected', 'vitals', 'later', REVOKED),
+    Effect('keys.revocations.0.enrol_again', 'null', '8 s', '-', 'rejected', 'vitals', 'they are admitted again',
+           REVOKED),
     # Learning
     Effect('learning.clients', '[monitor]', '[monitor, pump]', '+', 'launched', 'fl-update', 'more clients'),
     Effect('learning.rounds', '1', '2', '+', 'launched', 'fl-update', 'one more round'),

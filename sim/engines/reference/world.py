@@ -36,6 +36,12 @@ class SimWorld(EngineWorld):
         self._engine = engine
         self._inboxes: list[SimInbox] = []
 
+    def close(self) -> None:
+        """End all controllers: the run's duration is over."""
+        super().close()
+        for inbox in self._inboxes:
+            inbox.driver = None
+
     def put(self, job: Job, outcome: int) -> None:
         """Add the outcome of a job to its inbox."""
         inbox = self._inboxes[job.inbox]
