@@ -115,7 +115,7 @@ def test_a_run_s_tables_end_with_what_cryptography_claims(ward: Run) -> None:
     """The ward's suite, primitives and category; its updates are not signed, and no key pair is fresh."""
     text = ' '.join(shown(run_tables([ward])).split())
     assert ('Suite: pqc-768 (ML-KEM-768, Ascon-AEAD128, ML-DSA-65); Keys: NIST category 3; Signatures: ML-DSA-65 is '
-            'not used; Forward secrecy: no, telemetry') in text
+            'not used; Forward secrecy: no, keys are') in text
 
 
 @pytest.mark.parametrize('run_name', ['ward', 'quiet'])

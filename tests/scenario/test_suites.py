@@ -1,13 +1,11 @@
 """Suites: a name says the primitives, overrides are plain, and every claim and every table is what the code says."""
 
-import copy
 import re
 from pathlib import Path
 
 import pytest
 
 from analysis.formats import security_said
-from sim import flows
 from sim.errors import InputError
 from sim.flows import FLOWS, FRESH_KEY, Stage
 from sim.loading import load, shipped_scenarios
@@ -168,27 +166,49 @@ def test_suite_is_said_with_its_primitives(overrides: tuple[str, ...], said: str
     assert dict(security_said(claims(scenario_of(*overrides))))['Suite'] == expected
 
 
+FRESH = 'yes, session keys are agreed on with fresh key pairs'
+STAYS = '; no for learning, its fresh keys go to key pairs that stay'
+ESTABLISHED = 'crypto.learning_keys=established'
+PRE_SHARED = tuple(f'devices.{name}.trust=pre-shared' for name in ('patch', 'tag', 'pump'))
+
+
 @pytest.mark.parametrize(('overrides', 'said'), [
-    (('crypto.learning_keys=established',), 'no, all keys are there from the start'),
-    (('learning=null',), 'no, all keys are there from the start'),
+    ((ESTABLISHED,), 'no, keys are there from the start'),
+    (('crypto.learning_keys=group',), 'no, keys are there from the start'),
+    (('learning=null',), 'no, keys are there from the start'),
     (('crypto.aead=none',), 'no, nothing is encrypted'),
-    ((), ('no, telemetry runs under keys that are there from the start, and the fresh keys of learning go to key pairs '
-          'that stay')),
+    ((), f'no, keys are there from the start{STAYS}'),
+    (('keys={}', ESTABLISHED), FRESH),
+    (('keys={}', 'devices.tag.trust=pre-shared-kem', ESTABLISHED), FRESH),
+    (('keys={}',), f'{FRESH}{STAYS}'),
+    (('keys={}', *PRE_SHARED, ESTABLISHED),
+     ('yes for monitor, scanner, session keys are agreed on with fresh key pairs; '
+      'no for patch, tag, pump, session keys come of pre-shared keys')),
+    (('keys={}', *PRE_SHARED, 'devices.monitor.trust=pre-shared', 'devices.scanner.trust=pre-shared', ESTABLISHED),
+     'no, session keys come of pre-shared keys'),
 ])
-def test_forward_secrecy_is_not_claimed_of_keys_that_stay(overrides: tuple[str, ...], said: str) -> None:
-    """Keys that are there, and keys that are encapsulated to long-lived key pairs, are read by who gets those later."""
+def test_forward_secrecy_is_claimed_of_fresh_key_pairs_only(overrides: tuple[str, ...], said: str) -> None:
+    """Neither of keys that are there, nor of those under pre-shared ones or encapsulated to key pairs that stay."""
     assert claims(scenario_of(*overrides))['forward_secrecy'] == said
 
 
-def test_forward_secrecy_is_claimed_of_fresh_key_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Were the clients to make a key pair for each round, learning would have it and telemetry still not."""
-    changed = copy.copy(FLOWS)
-    changed['fl-update'] = (Stage('device', 'kem.keygen', when=FRESH_KEY), *FLOWS['fl-update'])
+@pytest.mark.parametrize(('trust', 'more', 'keys', 'signatures'), [
+    ('signed', (), 3, 3), ('pre-shared-kem', (), 3, None), ('pre-shared', (), None, None),
+    ('pre-shared', ('keys.revocations=[{devices: tag, at: 5 s}]',), None, 3)])
+def test_life_of_keys_uses_what_its_trust_needs(
+        trust: str, more: tuple[str, ...], keys: int | None, signatures: int | None) -> None:
+    """Certificates are signed, and so are revocations; a KEM is used unless keys come of pre-shared ones."""
+    trusts = [f'devices.{name}.trust={trust}' for name in scenario_of().devices]
+    found = claims(scenario_of('keys={}', *trusts, ESTABLISHED, *more))
+    assert (found['key_category'], found['signature_category']) == (keys, signatures)
+
+
+def test_forward_secrecy_follows_the_table_of_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were clients to make a key pair for each round, learning would have it, and telemetry would still not."""
+    changed = {**FLOWS, 'fl-update': (Stage('device', 'kem.keygen', when=FRESH_KEY), *FLOWS['fl-update'])}
     monkeypatch.setattr('sim.security.FLOWS', changed)
-    assert claims(scenario_of())['forward_secrecy'].startswith('yes for learning')
-    assert 'no for telemetry' in claims(scenario_of())['forward_secrecy']
-    assert claims(scenario_of('crypto.learning_keys=established'))['forward_secrecy'].startswith('no')
-    assert flows.FLOWS is FLOWS
+    assert claims(scenario_of())['forward_secrecy'] == (
+        'no, keys are there from the start; yes for learning, each of its keys goes to a fresh key pair')
 
 
 # -- the table of docs/suites.md ------------------------------------------------------------------------------
@@ -208,6 +228,7 @@ def runners(name: str, *stages: str) -> list[str]:
 
 TELEMETRY = ('aead.seal', 'aead.open')
 LEARNING = (*TELEMETRY, 'kem.encaps', 'kem.decaps', 'sig.sign', 'sig.verify')
+KEY_LIFE = (*LEARNING, 'kem.keygen', 'sig.keygen')
 
 
 def test_the_documented_table_is_what_the_code_says() -> None:
@@ -216,8 +237,8 @@ def test_the_documented_table_is_what_the_code_says() -> None:
     for name, suite in SUITES.items():
         expected.append(f'| `{name}` | {suite.kem} | {suite.aead} | {suite.signature} | {suite.implementation} '
                         f'| {suite.key_category or "none"} | {suite.signature_category or "none"} |')
-        telemetry, learning = runners(name, *TELEMETRY), runners(name, *LEARNING)
-        expected.append(f'| `{name}` | {", ".join(telemetry)} | {", ".join(learning)} |')
+        columns = (', '.join(runners(name, *stages)) for stages in (TELEMETRY, LEARNING, KEY_LIFE))
+        expected.append(f'| `{name}` | {" | ".join(columns)} |')
     text = (ROOT / 'docs' / 'suites.md').read_text()
     assert sorted(re.findall(r'^\| `.*', text, re.MULTILINE)) == sorted(expected)
 
