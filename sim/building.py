@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from sim import laws
 from sim.model import (
+    CONSUMER,
+    FIRST_CONSUMER_SLOT,
     LINK,
     NO_RADIO,
     PRIORITY,
+    QUEUE,
     Attachments,
     Changes,
     Classes,
@@ -73,6 +76,14 @@ def _table(kind: type, rows: Sequence[Mapping[str, object]], skip: Iterable[str]
             dtype = np.float64 if column.type == 'Floats' or 'float64' in str(column.type) else np.int64
             columns[column.name] = np.array([row[column.name] for row in rows], dtype)
     return columns
+
+
+def _assert_consumer_is_chosen(hops: Sequence[Hop]) -> None:
+    """Assert that no hop speaks of a consumer before a queue has chosen one: engines do not look."""
+    first = next((i for i, hop in enumerate(hops) if hop.kind == QUEUE), len(hops))
+    for hop in hops[:first]:
+        of_consumer = hop.station == CONSUMER or hop.station <= FIRST_CONSUMER_SLOT
+        assert not of_consumer, f'{hop.stage} at a consumer that no queue has chosen'
 
 
 class ModelBuilder:
@@ -201,6 +212,7 @@ class ModelBuilder:
             'deadline_s': deadline_s, 'wire_bytes': wire_bytes, 'crypto_bytes': crypto_bytes, 'fallback': fallback,
         })
         self._guards.append(guards)
+        _assert_consumer_is_chosen(hops)
         occurrence: dict[tuple[str, str], int] = {}
         previous: Hop | None = None
         leg = 0

@@ -44,17 +44,20 @@ class Stage:
     when: str | None = None
     carries: tuple[tuple[str, str | None], ...] = ()  # transfers: (what, the option it needs)
     direction: str = ''  # transfers: one of the five above
+    publisher: str = ''  # transfers to the broker that are no device's: the place that they come from
     is_marked: bool = False  # the time at which it begins is an outcome of the job
     seals: bool = False  # the device's present key is the one that is checked later
     checks_key: bool = False  # refuses what was sealed under a key that is no longer valid
 
 
-def _transfer(direction: str, amount: str, *extra: tuple[str, str | None], when: str | None = None) -> Stage:
-    return Stage('network', 'net.transfer', amount, when, carries=((SEALED, None), *extra), direction=direction)
+def _transfer(direction: str, amount: str, *extra: tuple[str, str | None], when: str | None = None,
+              publisher: str = '') -> Stage:
+    return Stage('network', 'net.transfer', amount, when, carries=((SEALED, None), *extra), direction=direction,
+                 publisher=publisher)
 
 
-def _key_transfer(direction: str, message: str) -> Stage:
-    return Stage('network', 'net.transfer', message, direction=direction)
+def _key_transfer(direction: str, message: str, publisher: str = '') -> Stage:
+    return Stage('network', 'net.transfer', message, direction=direction, publisher=publisher)
 
 
 def _seal(place: str, amount: str, when: str | None = None, *, seals: bool = False) -> Stage:
@@ -74,7 +77,7 @@ def _to_authority(message: str) -> tuple[Stage, ...]:
 
 
 def _from_authority(direction: str, message: str) -> tuple[Stage, ...]:
-    return _key_transfer(PUBLISH, message), _route(message), _key_transfer(direction, message)
+    return _key_transfer(PUBLISH, message, 'authority'), _route(message), _key_transfer(direction, message)
 
 
 _TELEMETRY = (_seal('device', 'payload', seals=True), _transfer(UP, 'payload'), _route('payload'),
@@ -88,11 +91,11 @@ FLOWS: dict[str, tuple[Stage, ...]] = {
                 _open('server', 'payload', checks_key=True)),
 
     # Under a group key the server seals the model once; else the crypto place seals it for each client.
-    'fl-publish': (_seal('server', 'model'), _transfer(PUBLISH, 'model'), _route('model')),
+    'fl-publish': (_seal('server', 'model'), _transfer(PUBLISH, 'model', publisher='server'), _route('model')),
     'fl-update': (
         _route('model', PAIRWISE), _transfer(DELIVER, 'model', when=PAIRWISE),
         Stage('crypto', 'kem.encaps', when=FRESH_KEY), _seal('crypto', 'model', PAIRWISE),
-        _transfer(PUBLISH, 'model', (KEM_CIPHERTEXT, FRESH_KEY), when=PAIRWISE), _route('model'),
+        _transfer(PUBLISH, 'model', (KEM_CIPHERTEXT, FRESH_KEY), when=PAIRWISE, publisher='crypto'), _route('model'),
         _transfer(DOWN, 'model', (KEM_CIPHERTEXT, FRESH_KEY)),
         Stage('device', 'kem.decaps', when=FRESH_KEY), _open('device', 'model'),
         Stage('device', 'fl.train', 'samples', is_marked=True),
@@ -126,16 +129,18 @@ FLOWS: dict[str, tuple[Stage, ...]] = {
     ),
     # To each place that opens devices' messages, and its answer; then the device may use the key.
     'key-record': (_seal('authority', 'record'), *_from_authority(TELL, 'key-record'), _open('crypto', 'record'),
-                   _seal('crypto', 'acknowledgement'), _key_transfer(PUBLISH, 'key-acknowledge'),
+                   _seal('crypto', 'acknowledgement'), _key_transfer(PUBLISH, 'key-acknowledge', 'crypto'),
                    _route('key-acknowledge'), _key_transfer(DELIVER, 'key-acknowledge'),
                    _open('authority', 'acknowledgement')),
     'key-activate': (_seal('authority', 'confirmation'), *_from_authority(DOWN, 'key-activate'),
                      _open('device', 'confirmation')),
-    'revoke-notice': (Stage('authority', 'sig.sign'), *_from_authority(TELL, 'revoke-notice'),
-                      Stage('crypto', 'sig.verify')),
-    # The key of the model's broadcast, to each member.
+    # The end of a device's keys: signed once, told to each place.
+    'revoke': (Stage('authority', 'sig.sign'),),
+    'revoke-notice': (*_from_authority(TELL, 'revoke-notice'), Stage('crypto', 'sig.verify')),
+    # The key of the model's broadcast, to each member; places get it as a key-record.
     'group-key': (_seal('authority', 'record'), *_from_authority(DOWN, 'group-key'), _open('device', 'record')),
 }
 
 LEARNING_FLOWS = ('fl-publish', 'fl-update', 'fl-aggregate')  # launched by the learning controller
-KEY_FLOWS = ('enrol', 'rekey', 'key-record', 'key-activate', 'revoke-notice', 'group-key')  # by the key authority
+# By the key authority.
+KEY_FLOWS = ('enrol', 'rekey', 'key-record', 'key-activate', 'revoke', 'revoke-notice', 'group-key')

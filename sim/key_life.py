@@ -1,9 +1,9 @@
 """What the life of keys asks of a Model: a route for each exchange, and the plan that the key authority follows.
 
 The exchanges are rows of `sim.flows`, the sizes of their messages come from `sim.wire`; `sim.key_authority` is the
-controller. A place is whoever opens devices' messages: each crypto worker, and the server. A notice of revocation names
-all devices that are revoked at once, so each revocation has a stream of its own. Left out: the hashes that derive keys
-(microseconds, beside milliseconds of signatures; nobody published them for small devices), and the places' own keys.
+controller. A place is whoever opens devices' messages: each crypto worker, and the server. Left out: the hashes that
+derive keys (microseconds, beside milliseconds of signatures; nobody published them for small devices), and the places'
+own keys.
 """
 
 from __future__ import annotations
@@ -24,48 +24,36 @@ if TYPE_CHECKING:
     from sim.lowering import Population, Ways
     from sim.scenario import Crypto, Keys, Revocation, Scenario
 
-NOTICE = 'revoke-notice'
-
 
 def add_keys(builder: ModelBuilder, ways: Ways, scenario: Scenario, keys: Keys, population: Population) -> KeyPlan:
     """Add the routes of all exchanges and return the key authority's plan."""
-    rows, crypto = population.entity_rows, scenario.crypto
+    rows, rotation = population.entity_rows, keys.rotation
     places = [name for name in rows if name not in scenario.devices]
-    enrol_again = {revocation.devices for revocation in keys.revocations if revocation.enrol_again is not None}
-    for name, device in scenario.devices.items():
-        sizes = _sizes(keys, key_messages(crypto, device.trust))
-        for flow in ('rekey', 'key-activate', *(['enrol'] if name in enrol_again else [])):
-            ways.add(builder.stream(flow, flow), flow, name, sizes, ('devices', name))
-    for name in places:
-        stream = builder.stream('key-record', 'key-record')
-        ways.add(stream, 'key-record', name, _sizes(keys, key_messages(crypto, 'signed')), ('keys',))
-    members: tuple[str, ...] = ()
-    if scenario.learning is not None and crypto.learning_keys == 'group':
-        members = scenario.learning.clients
-        for name in members:
-            sizes = _sizes(keys, key_messages(crypto, 'signed'))
-            ways.add(builder.stream('group-key', 'group-key'), 'group-key', name, sizes, ('devices', name))
-    revocations = tuple(_add_revocation(builder, ways, crypto, keys, i, revocation, rows, places)
-                        for i, revocation in enumerate(keys.revocations))
-    rotation = keys.rotation
+    members = scenario.learning.clients if scenario.learning and scenario.crypto.learning_keys == 'group' else ()
+    revoked = {revocation.devices for revocation in keys.revocations}
+    enrolled = {revocation.devices for revocation in keys.revocations if revocation.enrol_again is not None}
+    launching = {'rekey': scenario.devices, 'key-activate': scenario.devices, 'enrol': enrolled, 'revoke': revoked,
+                 'group-key': members, 'key-record': places, 'revoke-notice': places if revoked else ()}
+    for flow, names in launching.items():
+        for name in names:
+            device = scenario.devices.get(name)
+            location = ('keys',) if device is None else ('devices', name)
+            messages = key_messages(scenario.crypto, 'signed' if device is None else device.trust)
+            ways.add(builder.stream(flow, flow), flow, name, _sizes(keys, messages), location)
     return KeyPlan(
         devices=_joined(rows, scenario.devices), places=_joined(rows, places), members=_joined(rows, members),
         every_s=rotation.every, rounds=rotation.rounds or 0, usage_bytes=rotation.usage,
         usage_check_s=rotation.usage_check, overlap_s=keys.overlap, expiry_s=keys.expiry, deadline_s=keys.deadline,
-        retry_s=keys.retry, ends_s=scenario.duration, revocations=revocations)
+        retry_s=keys.retry, ends_s=scenario.duration,
+        revocations=tuple(_revocation(rows, revocation) for revocation in keys.revocations))
 
 
-def _add_revocation(builder: ModelBuilder, ways: Ways, crypto: Crypto, keys: Keys, number: int, revocation: Revocation,
-                    rows: Mapping[str, NDArray[np.int64]], places: list[str]) -> RevocationPlan:
+def _revocation(rows: Mapping[str, NDArray[np.int64]], revocation: Revocation) -> RevocationPlan:
     devices = rows[revocation.devices]
     if revocation.index is not None:
         devices = devices[[revocation.index]]
-    stream = f'{NOTICE}/{number}'
-    n_bytes = wire.revoke_notice_bytes(crypto.signature, devices.size)
-    for name in places:
-        ways.add(builder.stream(stream, NOTICE), NOTICE, name, _sizes(keys, {NOTICE: n_bytes}), ('keys', 'revocations'))
     again_s = math.inf if revocation.enrol_again is None else revocation.enrol_again
-    return RevocationPlan(stream, devices, revocation.at, again_s)
+    return RevocationPlan(devices, revocation.at, again_s)
 
 
 def key_messages(crypto: Crypto, trust: wire.Trust) -> dict[str, int]:
@@ -80,6 +68,7 @@ def key_messages(crypto: Crypto, trust: wire.Trust) -> dict[str, int]:
         'key-record': wire.key_record_bytes(aead),
         'key-acknowledge': wire.key_acknowledge_bytes(aead),
         'key-activate': wire.key_activate_bytes(),
+        'revoke-notice': wire.revoke_notice_bytes(signature),
         'group-key': wire.group_key_bytes(aead),
     }
 

@@ -188,7 +188,7 @@ class Router:
             if stage.direction == DELIVER:
                 hops += self._delivery(stage, message, stages[i + 1].place, sizes.priority)
             elif stage.direction == PUBLISH:
-                hops += self._publication(stage, message, before)
+                hops += self._publication(stage, message)
             else:
                 hops += self._telling(stage, message) if stage.direction == TELL else self._transfer(
                     stage, message, path)
@@ -245,10 +245,10 @@ class Router:
         n_segments = -(-message.body // self._segment_bytes(legs))
         return [queue, *self._links(stage, message, legs, max(n_segments, 1))]
 
-    def _publication(self, stage: Stage, message: Message, before: str) -> list[Hop]:
+    def _publication(self, stage: Stage, message: Message) -> list[Hop]:
         """Return the links from a crypto worker, the server or the key authority to the broker."""
         worker = {'server': self._cluster.workers[SERVER], 'authority': self._cluster.authority,
-                  'crypto': self._worker}.get(before)
+                  'crypto': self._worker}[stage.publisher]
         stations = worker.to_broker if worker is not None else tuple(
             FIRST_CONSUMER_SLOT - CONSUMER_SLOTS.index(slot) for slot in ('node_out', 'broker_in'))
         return self._links(stage, message, [self._leg(station) for station in stations], self._transport.window)

@@ -65,10 +65,6 @@ class KeyRow:
     attempts: int = 1
     ended_s: float = float('nan')  # the new key is in use; every place knows; the key is refused
 
-    def end(self, now: float) -> None:
-        """Note that it is done."""
-        self.ended_s = now
-
 
 @dataclass
 class Recording:
