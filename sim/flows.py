@@ -134,7 +134,7 @@ FLOWS: dict[str, tuple[Stage, ...]] = {
                    _open('authority', 'acknowledgement')),
     'key-activate': (_seal('authority', 'confirmation'), *_from_authority(DOWN, 'key-activate'),
                      _open('device', 'confirmation')),
-    # The end of a device's keys: signed once, told to each place.
+    # The end of devices' keys: a notice that names all of them is signed once, and told to each place.
     'revoke': (Stage('authority', 'sig.sign'),),
     'revoke-notice': (*_from_authority(TELL, 'revoke-notice'), Stage('crypto', 'sig.verify')),
     # The key of the model's broadcast, to each member; places get it as a key-record.

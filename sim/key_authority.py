@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,69 +135,67 @@ class KeyAuthority:
             world.change(self._plan.devices[[device]], valid_from=math.inf)
 
     def _revocation(self, number: int, revocation: RevocationPlan) -> Callable[[World], Coroutine[Any, Any, None]]:
+        plan = self._plan
+        devices = np.searchsorted(plan.devices, revocation.devices)
+
         async def run(world: World) -> None:
             await world.sleep(revocation.at_s)
-            devices = np.searchsorted(self._plan.devices, revocation.devices)
             self._is_revoked[devices] = True
             self._serial[devices] += 1
-            for device in devices.tolist():
-                self._start_revocation(world, device, revocation)
-            await self._renew_group(world, number, revocation.devices)
+            rows = [self._row('revocation', 'revoked', device, revocation.at_s) for device in devices.tolist()]
+            if np.isin(plan.members, revocation.devices).any():
+                world.start(Controller(f'group {number}', lambda world: self._renew_group(world, number)))
+            await self._until_done(world, rows, lambda: self._exchange(world, 'revoke', revocation.devices[:1]))
+            await self._until_done(world, rows, lambda: self._tell(world, revocation.stream))
+            for row in rows:
+                row.ended_s = world.now()
+            self._is_refused[devices] = True
+            world.change(revocation.devices, valid_from=math.inf)
+            if revocation.enrol_again_s < plan.ends_s:
+                await world.sleep(max(revocation.enrol_again_s - world.now(), 0.0))
+                for device in devices.tolist():
+                    self._start_enrolment(world, device)
 
         return run
 
-    def _start_revocation(self, world: World, device: int, revocation: RevocationPlan) -> None:
-        row = self._row('revocation', 'revoked', device, revocation.at_s)
-        world.start(Controller(self._name('revoke', device),
-                               lambda world: self._revoke(world, device, revocation, row)))
+    def _start_enrolment(self, world: World, device: int) -> None:
+        row = self._row('enrolment', 'revoked', device, world.now())
+        world.start(Controller(self._name('enrol', device), lambda world: self._enrol(world, device, row)))
 
-    async def _revoke(self, world: World, device: int, revocation: RevocationPlan, row: KeyRow) -> None:
-        """Tell every place that a device is revoked; give it a new certificate and a new key if it is to have them."""
-        entity, plan = self._plan.devices[[device]], self._plan
-        await self._until_done(world, row, lambda: self._exchange(world, 'revoke', entity))
-        await self._until_done(world, row, lambda: self._tell(world, 'revoke-notice'))
+    async def _enrol(self, world: World, device: int, row: KeyRow) -> None:
+        """Give a revoked device a new certificate and a new key."""
+        entity = self._plan.devices[[device]]
+        await self._until_done(world, [row], lambda: self._exchange(world, 'enrol', entity))
         row.ended_s = world.now()
-        self._is_refused[device] = True
-        world.change(entity, valid_from=math.inf)
-        if revocation.enrol_again_s >= plan.ends_s:
-            return
-        await world.sleep(max(revocation.enrol_again_s - world.now(), 0.0))
-        enrolment = self._row('enrolment', 'revoked', device, world.now())
-        await self._until_done(world, enrolment, lambda: self._exchange(world, 'enrol', entity))
-        enrolment.ended_s = world.now()
         self._is_revoked[device] = False
         self._is_busy[device] = True
         await self._rekey(world, device, self._row('rekey', 'enrolled', device, world.now()))
 
-    async def _renew_group(self, world: World, number: int, revoked: Ints) -> None:
-        """Give all members of the group that are not revoked, and all places, a new key, if a member was revoked."""
-        members = self._plan.members
-        if not np.isin(members, revoked).any():
-            return
+    async def _renew_group(self, world: World, number: int) -> None:
+        """Give all members of the group that are not revoked, and all places, a new key."""
         row = KeyRow('group', 'revoked', -1, number, world.now())
         self._rows.append(row)
-        left = [members[~self._is_revoked[np.searchsorted(self._plan.devices, members)]]]
-        await self._until_done(world, row, lambda: self._give_group_key(world, left))
-        await self._until_done(world, row, lambda: self._tell(world, 'key-record'))
+        members = self._plan.members
+        members = members[~self._is_revoked[np.searchsorted(self._plan.devices, members)]]
+        while members.size:
+            inbox = world.inbox()
+            world.launch('group-key', members, inbox=inbox)
+            outcomes = await inbox.take(members.size, self._plan.deadline_s)
+            members = np.setdiff1d(members, outcomes.entity[outcomes.outcome == DELIVERED])
+            if members.size:
+                row.attempts += 1
+                await world.sleep(self._plan.retry_s)
+        await self._until_done(world, [row], lambda: self._tell(world, 'key-record'))
         row.ended_s = world.now()
-
-    async def _give_group_key(self, world: World, left: list[Ints]) -> bool:
-        """Send the group key to the members that are left; leave those whom it has not reached."""
-        [members] = left
-        if members.size == 0:
-            return True
-        inbox = world.inbox()
-        world.launch('group-key', members, inbox=inbox)
-        outcomes = await inbox.take(members.size, self._plan.deadline_s)
-        left[0] = np.setdiff1d(members, outcomes.entity[outcomes.outcome == DELIVERED])
-        return left[0].size == 0
 
     # -- exchanges ------------------------------------------------------------------------------------------------
 
-    async def _until_done(self, world: World, row: KeyRow, attempt: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-        """Try something again after a pause until it succeeds."""
+    async def _until_done(self, world: World, rows: Sequence[KeyRow],
+                          attempt: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        """Try something again after a pause until it succeeds, and count the attempts."""
         while not await attempt():
-            row.attempts += 1
+            for row in rows:
+                row.attempts += 1
             await world.sleep(self._plan.retry_s)
 
     async def _exchange(self, world: World, flow: str, entity: Ints) -> bool:

@@ -22,7 +22,7 @@ from sim.routing import FlowSizes
 if TYPE_CHECKING:
     from sim.building import ModelBuilder
     from sim.lowering import Population, Ways
-    from sim.scenario import Crypto, Keys, Revocation, Scenario
+    from sim.scenario import Crypto, Keys, Scenario
 
 
 def add_keys(builder: ModelBuilder, ways: Ways, scenario: Scenario, keys: Keys, population: Population) -> KeyPlan:
@@ -30,30 +30,41 @@ def add_keys(builder: ModelBuilder, ways: Ways, scenario: Scenario, keys: Keys, 
     rows, rotation = population.entity_rows, keys.rotation
     places = [name for name in rows if name not in scenario.devices]
     members = scenario.learning.clients if scenario.learning and scenario.crypto.learning_keys == 'group' else ()
-    revoked = {revocation.devices for revocation in keys.revocations}
     enrolled = {revocation.devices for revocation in keys.revocations if revocation.enrol_again is not None}
-    launching = {'rekey': scenario.devices, 'key-activate': scenario.devices, 'enrol': enrolled, 'revoke': revoked,
-                 'group-key': members, 'key-record': places, 'revoke-notice': places if revoked else ()}
+    launching = {'rekey': scenario.devices, 'key-activate': scenario.devices, 'enrol': enrolled,
+                 'group-key': members, 'key-record': places}
     for flow, names in launching.items():
         for name in names:
             device = scenario.devices.get(name)
             location = ('keys',) if device is None else ('devices', name)
             messages = key_messages(scenario.crypto, 'signed' if device is None else device.trust)
             ways.add(builder.stream(flow, flow), flow, name, _sizes(keys, messages), location)
+    revocations = [_add_revocation(builder, ways, scenario, number, rows, places)
+                   for number in range(len(keys.revocations))]
     return KeyPlan(
         devices=_joined(rows, scenario.devices), places=_joined(rows, places), members=_joined(rows, members),
         every_s=rotation.every, rounds=rotation.rounds or 0, usage_bytes=rotation.usage,
         usage_check_s=rotation.usage_check, overlap_s=keys.overlap, expiry_s=keys.expiry, deadline_s=keys.deadline,
         retry_s=keys.retry, ends_s=scenario.duration,
-        revocations=tuple(_revocation(rows, revocation) for revocation in keys.revocations))
+        revocations=tuple(revocations))
 
 
-def _revocation(rows: Mapping[str, NDArray[np.int64]], revocation: Revocation) -> RevocationPlan:
+def _add_revocation(builder: ModelBuilder, ways: Ways, scenario: Scenario, number: int,
+                    rows: Mapping[str, NDArray[np.int64]], places: list[str]) -> RevocationPlan:
+    """Add the way of a notice: it is as long as the names of those that it revokes, so it is a stream of its own."""
+    assert scenario.keys is not None
+    revocation = scenario.keys.revocations[number]
     devices = rows[revocation.devices]
     if revocation.index is not None:
         devices = devices[[revocation.index]]
     again_s = math.inf if revocation.enrol_again is None else revocation.enrol_again
-    return RevocationPlan(devices, revocation.at, again_s)
+    stream = f'revoke-notice/{number}'
+    messages = {'revoke-notice': wire.revoke_notice_bytes(scenario.crypto.signature, devices.size)}
+    sizes = _sizes(scenario.keys, messages)
+    ways.add(builder.stream('revoke', 'revoke'), 'revoke', revocation.devices, sizes, ('keys', 'revocations', number))
+    for name in places:
+        ways.add(builder.stream(stream, 'revoke-notice'), 'revoke-notice', name, sizes, ('keys', 'revocations', number))
+    return RevocationPlan(stream, devices, revocation.at, again_s)
 
 
 def key_messages(crypto: Crypto, trust: wire.Trust) -> dict[str, int]:
@@ -68,7 +79,6 @@ def key_messages(crypto: Crypto, trust: wire.Trust) -> dict[str, int]:
         'key-record': wire.key_record_bytes(aead),
         'key-acknowledge': wire.key_acknowledge_bytes(aead),
         'key-activate': wire.key_activate_bytes(),
-        'revoke-notice': wire.revoke_notice_bytes(signature),
         'group-key': wire.group_key_bytes(aead),
     }
 

@@ -223,6 +223,7 @@ class LearningPlan:
 class RevocationPlan:
     """Devices whose keys are revoked at once."""
 
+    stream: str  # of the notices to the places
     devices: Ints  # entity rows
     at_s: float
     enrol_again_s: float  # inf: never

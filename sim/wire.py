@@ -53,7 +53,8 @@ SIGNATURE_BYTES = {
 # The messages of key life, ours: fixed fields, big-endian, in this order. `hil.keys` builds and reads them, and
 # docs/key-life.md says what each is for.
 Trust = Literal['signed', 'pre-shared-kem', 'pre-shared']  # how a device and the authority know each other
-KEY_HEADER_BYTES = 1 + 1 + 16 + 8  # kind, version, subject's id, epoch
+SUBJECT_BYTES = 16  # a subject's id
+KEY_HEADER_BYTES = 1 + 1 + SUBJECT_BYTES + 8  # kind, version, subject's id, epoch
 KEY_NONCE_BYTES = 32
 KEY_BYTES = 32  # a session key or a group key
 CERTIFICATE_FIELDS_BYTES = 16 + 8 + 8 + 8  # subject's id, serial number, valid from, valid until
@@ -127,9 +128,9 @@ def group_key_bytes(aead: str) -> int:
     return KEY_HEADER_BYTES + sealing_bytes(aead) + KEY_RECORD_BYTES
 
 
-def revoke_notice_bytes(signature: str) -> int:
-    """Return the size of a signed notice that a subject is revoked."""
-    return KEY_HEADER_BYTES + NOTICE_FIELDS_BYTES + SIGNATURE_BYTES[signature]
+def revoke_notice_bytes(signature: str, n_subjects: int) -> int:
+    """Return the size of a signed notice that subjects are revoked; the header names the first of them."""
+    return KEY_HEADER_BYTES + NOTICE_FIELDS_BYTES + (n_subjects - 1) * SUBJECT_BYTES + SIGNATURE_BYTES[signature]
 
 
 def sealing_bytes(aead: str) -> int:

@@ -46,7 +46,7 @@ def hospital(open_s: float = 0.0, outages: tuple[tuple[float, float], ...] = ())
         b.route(b.stream(name, name), device, [asked, Hop(DELAY, -1, name, amount=seconds)])
     for place, seconds in zip(places, NOTICE_S, strict=True):
         b.route(b.stream('key-record', 'key-record'), place, [Hop(DELAY, -1, 'key-record', amount=RECORD_S)])
-        b.route(b.stream('revoke-notice', 'revoke-notice'), place, [Hop(DELAY, -1, 'notice', amount=seconds)])
+        b.route(b.stream('revoke-notice/0', 'revoke-notice'), place, [Hop(DELAY, -1, 'notice', amount=seconds)])
     b.changes = [(time_s, 'authority', up) for begin, end in outages for time_s, up in ((begin, False), (end, True))]
     return b.build(duration_s=100.0, drain_s=0.0)
 
@@ -66,7 +66,7 @@ def of_device(recording: Recording, device: int) -> list[tuple[float, int]]:
 
 def revocation(devices: list[int], at_s: float, enrol_again_s: float = math.inf) -> KeyPlan:
     """Return the plan with one revocation."""
-    return replace(PLAN, revocations=(RevocationPlan(np.array(devices), at_s, enrol_again_s),))
+    return replace(PLAN, revocations=(RevocationPlan('revoke-notice/0', np.array(devices), at_s, enrol_again_s),))
 
 
 def test_keys_are_replaced_at_their_age(engine: Engine) -> None:
