@@ -184,7 +184,7 @@ class Authority:
         message = terms.read(raw, Kind.KEY_ACKNOWLEDGE)
         subject, epoch = ACKNOWLEDGED.unpack(open_letter(self._ring, message, place.id, now))
         holder = self._groups.get(subject) or self._register.get(subject)
-        if holder is None or epoch != holder.epoch or place.role != 'place':
+        if holder is None or epoch != holder.epoch:
             return []  # of a key that was replaced meanwhile
         holder.acknowledged[place.id] = place.enrolment
         return [] if isinstance(holder, Group) or holder.is_activated else self._activation(holder, now)

@@ -40,7 +40,7 @@ class Party:
     valid_until: int = 0  # unix seconds: of that key
     activation: bytes = b''  # of that key
     is_activated: bool = False  # whether the activation was sent
-    acknowledged: dict[bytes, int] = field(default_factory=dict)  # places that have that key, with their enrolment
+    acknowledged: dict[bytes, int] = field(default_factory=dict)  # who says to have that key, with the enrolment
     is_revoked: bool = False
 
     def __post_init__(self) -> None:

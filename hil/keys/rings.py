@@ -71,7 +71,7 @@ class KeyRing:
         if epoch in keys:
             return
         if len(keys) >= EPOCHS_MAX:
-            _erase(keys.pop(min(each for each in keys if each != self._active.get(subject))))
+            keys.pop(min(each for each in keys if each != self._active.get(subject))).secret.erase()
         self._keys[subject] = keys | {epoch: _Key(Secret(key), valid_until)}
 
     def activate(self, subject: bytes, epoch: int, now: float) -> None:
@@ -89,7 +89,7 @@ class KeyRing:
         self._active[subject] = epoch
         for earlier in [each for each in keys if each < epoch]:
             if enrolment_of(earlier) < enrolment_of(epoch):
-                _erase(keys.pop(earlier))
+                keys.pop(earlier).secret.erase()
             else:
                 keys[earlier].until = min(keys[earlier].until, now + self._overlap_s)
 
@@ -98,7 +98,7 @@ class KeyRing:
         self._revoked[subject] = max(epoch, self._revoked.get(subject, 0))
         keys = self._keys.get(subject, {})
         for each in [each for each in keys if each <= epoch]:
-            _erase(keys.pop(each))
+            keys.pop(each).secret.erase()
 
     def seal(self, subject: bytes, plaintext: bytes, associated_data: bytes, now: float) -> tuple[int, Sealed]:
         """Return the epoch that seals, and a message sealed under it.
@@ -178,15 +178,9 @@ class KeyRing:
         """Return a subject's keys after those that have ended were erased."""
         keys = self._keys.get(subject, {})
         for epoch in [each for each, key in keys.items() if key.until <= now]:
-            _erase(keys.pop(epoch))
+            keys.pop(epoch).secret.erase()
         return keys
 
     def _check_revoked(self, subject: bytes, epoch: int) -> None:
         if epoch <= self._revoked.get(subject, -1):
             raise RevokedError(f'{subject.hex()} is revoked up to epoch {self._revoked[subject]}; drop the message')
-
-
-def _erase(key: _Key) -> None:
-    key.secret.erase()
-    key.sealing = None
-    key.opening.clear()

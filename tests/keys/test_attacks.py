@@ -1,10 +1,13 @@
 """Who sits in the middle: can read, change, hold back, replay and splice, and owns a device of its own."""
 
+from dataclasses import replace
+
 import pytest
 
 from hil.crypto.errors import CryptoError, ReplayError
-from hil.keys import schedule
+from hil.keys import certificates, schedule
 from hil.keys.authority import Authority
+from hil.keys.certificates import Certificate
 from hil.keys.devices import Device
 from hil.keys.errors import TamperedError, UnknownKeyError
 from hil.keys.messages import HEADER, Kind, Message, epoch_of, header, read
@@ -149,6 +152,28 @@ def test_another_devices_certificate_is_of_no_use(suite: str) -> None:
     head = header(Kind.ENROL_ANSWER, fresh.id, epoch_of(hospital.commissions[-1].enrolment, 0))
     with pytest.raises(TamperedError):
         fresh.take_certificate(head + theirs.fields['certificate'], NOW)
+
+
+def test_a_certificate_says_whose_and_of_which_enrolment_it_is() -> None:
+    """Certificates that the real authority signed, for the right key, with another subject or number."""
+    hospital = Hospital(places=(), devices=('pump-1', 'pump-2')).start()
+    signer, authority = hospital.bound.signature, hospital.authority._identity
+    owner, fresh = hospital.device['pump-1'], hospital.add_device('pump-3')
+    request = parts(hospital, owner.begin_rekey(NOW))
+    fresh.enrol()
+    for device in (owner, fresh):
+        right = Certificate(device.id, device._enrolment, int(NOW), int(NOW) + 9, device._identity.public)
+        for wrong in (replace(right, subject=hospital.device['pump-2'].id), replace(right, serial=right.serial - 1)):
+            certificate = certificates.issue(signer, authority.private, wrong)
+            if device is fresh:
+                head = header(Kind.ENROL_ANSWER, device.id, epoch_of(device._enrolment, 0))
+                with pytest.raises(TamperedError, match='another subject, enrolment or key'):
+                    device.take_certificate(head + certificate, NOW)
+                continue
+            said = put(request, certificate=certificate)[:-len(request.fields['signature'])]
+            signed = schedule.sign(Terms(hospital.bound, 'signed'), device._identity.private, Kind.REKEY_REQUEST, said)
+            with pytest.raises(TamperedError, match='another subject or enrolment'):
+                hospital.authority.answer_rekey(said + signed, NOW)
 
 
 def test_nobody_enrols_without_the_secret() -> None:

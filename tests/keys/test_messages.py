@@ -1,9 +1,11 @@
 """Messages: as long as a simulation counts them, and read in one way only."""
 
+import re
 import struct
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -71,6 +73,20 @@ def test_lengths_add_up_by_hand(kind: Kind, suite: str, trust: Trust, n_bytes: i
     """Header, nonce, keys and tags of FIPS 203, FIPS 204, SEC 1 and RFC 7748, added up here."""
     assert expected_bytes(kind, suite, trust) == n_bytes
     assert sum(layout(kind, SUITES[suite], trust).values()) == n_bytes - 26
+
+
+def test_the_page_says_how_long_messages_are() -> None:
+    """Each row of the table in docs/key-life.md, for the three suites that it names, is what the wire counts."""
+    page = (Path(__file__).parents[2] / 'docs/key-life.md').read_text(encoding='utf-8')
+    suites = re.findall('`([^`]+)`', re.findall('Bytes of the suites ([^:]+):', page)[0])
+    rows = re.findall(r'^\| (\d+) ([a-z-]+)(?:, ([a-z-]+))? \|.*\| ([\d /]+) \|$', page, re.MULTILINE)
+    assert {Kind(int(number)) for number, *_ in rows} == set(Kind)
+    assert len(rows) == len(Kind) + 2 * (len(TRUSTS) - 1)
+    for number, name, trust, sizes in rows:
+        kind = Kind(int(number))
+        assert kind.name == name.upper().replace('-', '_')
+        assert [int(each) for each in sizes.split('/')] == [
+            expected_bytes(kind, suite, trust or 'signed') for suite in suites]
 
 
 def test_nothing_is_sealed_where_there_is_no_aead() -> None:

@@ -17,7 +17,7 @@ from hil.keys.rings import EPOCHS_MAX, KeyRing
 
 FAST = aead('AES-128-GCM')
 DEVICE, PLACE, OVERLAP_S = b'd' * 16, b'p' * 16, 10.0
-EPOCHS = [epoch_of(enrolment, count) for enrolment in (1, 2) for count in (1, 2, 3)]
+EPOCHS = [*(epoch_of(1, count) for count in range(1, 6)), epoch_of(2, 1)]
 
 
 def key_of(epoch: int) -> bytes:
@@ -45,7 +45,7 @@ class RingMachine(RuleBasedStateMachine):
         super().__init__()
         self.ring, self.expected, self.now = KeyRing(FAST, PLACE, OVERLAP_S), Expected(), 100.0
 
-    @rule(epoch=st.sampled_from(EPOCHS), lifetime=st.sampled_from([0.0, 5.0, 50.0]))
+    @rule(epoch=st.sampled_from(EPOCHS), lifetime=st.sampled_from([50.0, 5.0, 0.0]))
     def install(self, epoch: int, lifetime: float) -> None:
         """Install a key, unless it is revoked, stale or over."""
         expected, until = self.expected, self.now + lifetime
@@ -80,13 +80,13 @@ class RingMachine(RuleBasedStateMachine):
                 end = self.now + OVERLAP_S if enrolment_of(each) == enrolment_of(epoch) else 0.0
                 expected.until[each] = min(expected.until[each], end)
 
-    @rule(epoch=st.sampled_from(EPOCHS))
+    @rule(epoch=st.sampled_from(EPOCHS[:2]))
     def revoke(self, epoch: int) -> None:
         """Revoke the subject up to an epoch."""
         self.ring.revoke(DEVICE, epoch)
         self.expected.revoked = max(epoch, self.expected.revoked)
 
-    @rule(seconds=st.sampled_from([1.0, 4.0, 10.0]))
+    @rule(seconds=st.sampled_from([1.0, 5.0]))
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
@@ -126,7 +126,18 @@ class RingMachine(RuleBasedStateMachine):
 
 
 TestRing = RingMachine.TestCase
-TestRing.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestRing.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_the_overlap_makes_no_key_last_longer() -> None:
+    """A key that would end five seconds after a later one is activated ends then, in an overlap of ten."""
+    ring = KeyRing(FAST, PLACE, OVERLAP_S)
+    ring.install(DEVICE, 1, key_of(1), 5.0, 0.0)
+    ring.install(DEVICE, 2, key_of(2), 50.0, 0.0)
+    ring.activate(DEVICE, 2, 0.0)
+    assert ring.session_key(DEVICE, 1, 4.9) == key_of(1)
+    with pytest.raises(UnknownKeyError):
+        ring.session_key(DEVICE, 1, 5.0)
 
 
 def test_directions_and_senders_are_apart() -> None:

@@ -71,6 +71,47 @@ def test_a_place_that_comes_late_gets_all_that_there_is() -> None:
         opened(late, hospital.up('pump-3'))
 
 
+def test_an_acknowledgement_of_an_older_key_does_not_count() -> None:
+    """A place's acknowledgement of the key before comes late: it does not stand for the key that came since."""
+    hospital = Hospital(places=('server',)).start()
+    device, authority, place = hospital.device['pump-1'], hospital.authority, hospital.place['server']
+
+    def record() -> bytes:
+        answer = authority.answer_rekey(device.begin_rekey(NOW), NOW)
+        (letter,) = authority.take_confirmation(device.take_answer(answer, NOW), NOW)
+        return letter.message
+
+    late = place.take_record(record(), NOW)
+    later = record()
+    assert authority.take_acknowledgement(late, NOW) == []
+    assert [letter.to for letter in authority.take_acknowledgement(place.take_record(later, NOW), NOW)] == ['pump-1']
+
+
+def test_a_record_that_overtakes_a_places_activation_is_taken() -> None:
+    """The broker brings a place its records first: it acknowledges them, as its key must be confirmed."""
+    hospital = Hospital(places=('server',)).start()
+    place, authority = hospital.add_place('worker-1'), hospital.authority
+    hospital.enrol('worker-1')
+    answer = authority.answer_rekey(place.begin_rekey(NOW), NOW)
+    activation, record = authority.take_confirmation(place.take_answer(answer, NOW), NOW)
+    assert authority.take_acknowledgement(place.take_record(record.message, NOW), NOW) == []  # the device has its own
+    place.take_activation(activation.message, NOW)
+    assert opened(place, hospital.up('pump-1')).plaintext == b'pressure'
+
+
+def test_a_place_whose_key_is_over_is_not_waited_for() -> None:
+    """One of two places changes its key in time: only that one gets records, and devices go on with it."""
+    hospital = Hospital().start()
+    end = NOW + PERIODS.key_s
+    hospital.rekey('server', end - 1)
+    hospital.rekey('pump-1', end)
+    assert opened(hospital.place['server'], hospital.up('pump-1', now=end), end).plaintext == b'pressure'
+    with pytest.raises(UnknownKeyError):
+        opened(hospital.place['worker-1'], hospital.traffic[-1], end)
+    hospital.rekey('worker-1', end)
+    assert opened(hospital.place['worker-1'], hospital.traffic[-1], end).plaintext == b'pressure'
+
+
 def test_a_later_rekey_takes_the_place_of_one_under_way() -> None:
     """Two requests, then the answers to both: the first answer is refused, the second gives the key."""
     hospital = Hospital().start()

@@ -106,3 +106,20 @@ def test_a_session_key_that_was_not_confirmed_is_erased() -> None:
     assert [value == bytes(32) for value in values] == [True, False]
     authority.revoke('pump-1', NOW)
     assert values[1] == bytes(32)
+
+
+def test_the_authority_erases_what_it_handed_on_or_revoked() -> None:
+    """A confirmed key is on its ring and nowhere else, and is overwritten there when its subject is revoked."""
+    hospital = Hospital().start()
+    device, authority = hospital.device['pump-1'], hospital.authority
+    answer = authority.answer_rekey(device.begin_rekey(NOW), NOW)
+    begun = authority._register.named('pump-1').begun
+    assert begun
+    waiting = begun.key._value
+    authority.take_confirmation(device.take_answer(answer, NOW), NOW)
+    assert waiting == bytes(32)
+    held = [key.secret._value for key in authority._ring._keys[device.id].values()]
+    assert len(held) == 2
+    assert bytes(32) not in held
+    authority.revoke('pump-1', NOW)
+    assert held == [bytes(32)] * 2
