@@ -209,7 +209,8 @@ class Authority:
             return [self._record(place, party, now) for place in lacking] or self._activation(party, now)
         groups = [each for each in self._groups.values() if now < each.valid_until]
         holders: list[Party | Group] = [*self._register.live('device', now), *groups]
-        return [*self._activation(party, now), *(Letter(name, notice) for notice in self._notices.values()),
+        notices = dict.fromkeys(self._notices.values())  # one may be about several
+        return [*self._activation(party, now), *(Letter(name, notice) for notice in notices),
                 *(self._record(party, each, now) for each in holders if not party.has_key_of(each))]
 
     def share_group_key(self, name: str, members: Iterable[str], now: float) -> list[Letter]:
@@ -236,32 +237,40 @@ class Authority:
         return [*(self._sealed(Kind.GROUP_KEY, each, group, now) for each in parties),
                 *(self._record(each, group, now) for each in self._register.live('place', now))]
 
-    def revoke(self, name: str, now: float) -> list[Letter]:
-        """Revoke a subject for good; return notices, and new keys of the groups that it was in for those who remain.
+    def revoke(self, names: Iterable[str], now: float) -> list[Letter]:
+        """Revoke subjects for good; return notices, and new keys of their groups for those who remain.
 
-        Who revokes a place must also have all devices agree on new keys: it holds those that they have. If activations
-        waited for that place alone, they are among the letters.
+        One notice is about all who are revoked at once. Who revokes a place must also have all devices agree on new
+        keys: it holds those that they have. If activations waited for that place alone, they are among the letters.
 
         Raises
         ------
         UnknownKeyError
-            If nobody of this name is commissioned.
+            If nobody of one of the names is commissioned.
         """
-        party = self._register.named(name)
-        if not party.is_revoked:
-            party.is_revoked = True
-            party.erase()
-            self._ring.revoke(party.id, last_epoch(party.enrolment))
-            said = header(Kind.REVOKE_NOTICE, party.id, last_epoch(party.enrolment)) + SINCE.pack(int(now))
-            terms = Terms(self._bound, 'signed')
-            signature = schedule.sign(terms, self._identity.private, Kind.REVOKE_NOTICE, said)
-            self._notices[party.id] = said + signature
-        letters = [Letter(place.name, self._notices[party.id]) for place in self._register.live('place', now)]
-        for group in [each for each in self._groups.values() if name in each.members]:
+        parties = [self._register.named(name) for name in names]
+        fresh = [each for each in parties if not each.is_revoked]
+        for each in fresh:
+            each.is_revoked = True
+            each.erase()
+            self._ring.revoke(each.id, last_epoch(each.enrolment))
+        if fresh:
+            self._notices |= dict.fromkeys((each.id for each in fresh), self._notice(fresh, now))
+        notices = dict.fromkeys(self._notices[each.id] for each in parties)
+        letters = [Letter(place.name, notice) for place in self._register.live('place', now) for notice in notices]
+        revoked = {each.name for each in parties}
+        for group in [each for each in self._groups.values() if revoked & each.members]:
             remaining = [member for member in group.members if self._register.named(member).is_live(now)]
             letters += self.share_group_key(group.name, remaining, now)
         waiting = [each for each in self._register.live('device', now) if not each.is_activated]
         return letters + [letter for each in waiting for letter in self._activation(each, now)]
+
+    def _notice(self, parties: list[Party], now: float) -> bytes:
+        """Return the signed notice that parties are revoked, in all enrolments that there were so far."""
+        first, *others = (each.id for each in parties)
+        head = header(Kind.REVOKE_NOTICE, first, last_epoch(self._register.n_enrolments))
+        said = head + SINCE.pack(int(now)) + b''.join(others)
+        return said + schedule.sign(Terms(self._bound, 'signed'), self._identity.private, Kind.REVOKE_NOTICE, said)
 
     def forget(self, now: float) -> None:
         """Erase all session keys that have ended."""

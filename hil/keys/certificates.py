@@ -11,11 +11,11 @@ from hil.crypto.errors import CryptoError
 from hil.crypto.interfaces import Signature
 from hil.crypto.key_derivation import label
 from hil.keys.errors import ExpiredError, TamperedError
-from hil.keys.messages import ID_BYTES, cut
-from sim.wire import CERTIFICATE_FIELDS_BYTES, SIGNATURE_BYTES, SIGNATURE_PUBLIC_KEY_BYTES
+from hil.keys.messages import cut
+from sim.wire import CERTIFICATE_FIELDS_BYTES, SIGNATURE_BYTES, SIGNATURE_PUBLIC_KEY_BYTES, SUBJECT_BYTES
 
 LABEL = b'iomtwin certificate 1'
-FIELDS = struct.Struct(f'>{ID_BYTES}sQQQ')  # subject's id, serial number, valid from, valid until
+FIELDS = struct.Struct(f'>{SUBJECT_BYTES}sQQQ')  # subject's id, serial number, valid from, valid until
 
 
 @dataclass(frozen=True)

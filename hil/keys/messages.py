@@ -1,10 +1,12 @@
 """The messages of a key's life as tables of fields: big-endian, of fixed lengths, with a header before them.
 
 The header is kind, version, id of the subject, epoch. The subject is whose key the message is about; of a sealed
-message it is the one whose session key seals it. A message with a byte too many or too few is refused.
+message it is the one whose session key seals it. A message with a byte too many or too few is refused. Only a notice
+has no fixed length: it may be about several subjects, of which the header has the first.
 
 An epoch is two numbers: the subject's enrolment in its upper half, and a count within it in the lower one. So a later
-epoch is a greater number, also after a subject was enrolled again, and one number says how far a subject is revoked.
+epoch is a greater number, also after a subject was enrolled again. As no two enrolments of a hospital have one number,
+a single epoch says how far several subjects are revoked: up to the last of the latest enrolment of anybody.
 """
 
 import hashlib
@@ -29,15 +31,15 @@ from sim.wire import (
     NOTICE_FIELDS_BYTES,
     SIGNATURE_BYTES,
     SIGNATURE_PUBLIC_KEY_BYTES,
+    SUBJECT_BYTES,
     Trust,
     certificate_bytes,
 )
 
 VERSION = 1
-ID_BYTES = 16
-HEADER = struct.Struct(f'>BB{ID_BYTES}sQ')  # kind, version, subject's id, epoch
-RECORD = struct.Struct(f'>{ID_BYTES}sQQ32s')  # id of a subject or a group, epoch, valid until, its key
-ACKNOWLEDGED = struct.Struct(f'>{ID_BYTES}sQ')  # id and epoch of a record
+HEADER = struct.Struct(f'>BB{SUBJECT_BYTES}sQ')  # kind, version, subject's id, epoch
+RECORD = struct.Struct(f'>{SUBJECT_BYTES}sQQ32s')  # id of a subject or a group, epoch, valid until, its key
+ACKNOWLEDGED = struct.Struct(f'>{SUBJECT_BYTES}sQ')  # id and epoch of a record
 SINCE = struct.Struct('>Q')  # unix seconds
 COUNT_BITS = 32  # of an epoch: the count within one enrolment
 
@@ -86,7 +88,10 @@ class Message:
 
 
 def layout(kind: Kind, suite: Suite, trust: Trust) -> dict[str, int]:
-    """Return the fields behind the header of one kind of message, in order, with their lengths in bytes."""
+    """Return the fields behind the header of one kind of message, in order, with their lengths in bytes.
+
+    Of a notice, these are the lengths if it is about one subject; the ids of others would be between its fields.
+    """
     signature, tag = {'signature': SIGNATURE_BYTES[suite.signature]}, {'tag': AEAD_TAG_BYTES}
     nonce = {'nonce': KEY_NONCE_BYTES}
     has_kem, is_signed = trust != 'pre-shared', trust == 'signed'
@@ -109,7 +114,7 @@ def layout(kind: Kind, suite: Suite, trust: Trust) -> dict[str, int]:
         case Kind.KEY_ACKNOWLEDGE:
             return _sealed(suite, ACKNOWLEDGED_BYTES)
         case Kind.REVOKE_NOTICE:
-            return {'since': NOTICE_FIELDS_BYTES} | signature
+            return {'since': NOTICE_FIELDS_BYTES, 'others': 0} | signature
 
 
 def _sealed(suite: Suite, n_bytes: int) -> dict[str, int]:
@@ -150,6 +155,9 @@ def read(raw: bytes, kind: Kind, suite: Suite, trust: Trust = 'signed') -> Messa
     """
     lengths = layout(kind, suite, trust)
     n_bytes = KEY_HEADER_BYTES + sum(lengths.values())
+    if 'others' in lengths:
+        lengths['others'] = max(0, len(raw) - n_bytes) // SUBJECT_BYTES * SUBJECT_BYTES
+        n_bytes += lengths['others']
     if len(raw) != n_bytes:
         raise TamperedError(f'{kind.name}: a message of {len(raw)} bytes; expected {n_bytes}; drop it')
     found, version, subject, epoch = HEADER.unpack_from(raw)
@@ -179,7 +187,7 @@ def group_id(name: str) -> bytes:
 
 
 def _id(name: str, person: bytes) -> bytes:
-    return hashlib.blake2b(name.encode(), digest_size=ID_BYTES, person=person).digest()
+    return hashlib.blake2b(name.encode(), digest_size=SUBJECT_BYTES, person=person).digest()
 
 
 AUTHORITY_ID = _id('authority', b'iomtwin hospital')  # of the one authority; no subject and no group has it

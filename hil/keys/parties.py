@@ -83,8 +83,8 @@ class Register:
     """All parties by their ids, each as it was commissioned last; no two commissions have one number."""
 
     def __init__(self) -> None:
+        self.n_enrolments = 0
         self._parties: dict[bytes, Party] = {}
-        self._n_enrolments = 0
 
     def add(self, name: str, role: Role, trust: Trust, secret: bytes) -> Party:
         """Return a new party, or one anew that was revoked.
@@ -97,8 +97,8 @@ class Register:
         found = self._parties.get(subject_id(name))
         if found and not found.is_revoked:
             raise InputError(f"'{name}' is commissioned; revoke it first")
-        self._n_enrolments += 1
-        party = Party(name, role, trust, self._n_enrolments, Secret(secret))
+        self.n_enrolments += 1
+        party = Party(name, role, trust, self.n_enrolments, Secret(secret))
         self._parties[party.id] = party
         return party
 

@@ -10,13 +10,14 @@ from hil.keys.letters import seal_letter
 from hil.keys.messages import ACKNOWLEDGED, SINCE, Kind
 from hil.keys.schedule import Terms
 from hil.keys.subjects import Subject
+from sim.wire import SUBJECT_BYTES
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What a notice said: a subject's epochs up to this one are refused; since when its messages are in doubt."""
+    """What a notice said: the epochs of subjects up to this one are refused; since when their messages are in doubt."""
 
-    subject: bytes
+    subjects: tuple[bytes, ...]
     epoch: int
     since: int  # unix seconds
 
@@ -39,7 +40,7 @@ class Place(Subject):
         return seal_letter(self.ring, self._bound.suite, Kind.KEY_ACKNOWLEDGE, self.id, content, now)
 
     def take_notice(self, raw: bytes) -> Notice:
-        """Refuse a subject's messages from now on; only keys of a later enrolment are taken for it again.
+        """Refuse subjects' messages from now on; only keys of a later enrolment are taken for them again.
 
         Raises
         ------
@@ -49,5 +50,8 @@ class Place(Subject):
         terms = Terms(self._bound, 'signed')  # whatever this place has in common with the authority
         message = terms.read(raw, Kind.REVOKE_NOTICE)
         schedule.check_signature(terms, self._authority, message)
-        self.ring.revoke(message.subject, message.epoch)
-        return Notice(message.subject, message.epoch, *SINCE.unpack(message.fields['since']))
+        others = message.fields['others']
+        subjects = message.subject, *(others[at:at + SUBJECT_BYTES] for at in range(0, len(others), SUBJECT_BYTES))
+        for subject in subjects:
+            self.ring.revoke(subject, message.epoch)
+        return Notice(subjects, message.epoch, *SINCE.unpack(message.fields['since']))

@@ -36,7 +36,7 @@ def expected_bytes(kind: Kind, suite: str, trust: Trust) -> int:
         Kind.KEY_RECORD: lambda: wire.key_record_bytes(aead),
         Kind.KEY_ACKNOWLEDGE: lambda: wire.key_acknowledge_bytes(aead),
         Kind.KEY_ACTIVATE: wire.key_activate_bytes,
-        Kind.REVOKE_NOTICE: lambda: wire.revoke_notice_bytes(signature),
+        Kind.REVOKE_NOTICE: lambda: wire.revoke_notice_bytes(signature, 1),
         Kind.GROUP_KEY: lambda: wire.group_key_bytes(aead),
     }
     return sizes[kind]()
@@ -50,7 +50,7 @@ def test_real_messages_are_as_long_as_a_simulation_counts_them(suite: str, trust
     hospital.taps.append(lambda kind, raw, _: sent[kind].add(len(raw)))
     hospital.begin('pump-1', 'pump-2')
     hospital.deliver(hospital.authority.share_group_key('model', ['pump-1', 'pump-2'], NOW))
-    hospital.deliver(hospital.authority.revoke('pump-1', NOW))
+    hospital.deliver(hospital.authority.revoke(['pump-1'], NOW))
     unsent = set() if trust == 'signed' else {Kind.ENROL_REQUEST, Kind.ENROL_ANSWER}
     assert set(sent) == set(Kind) - unsent
     assert {kind: {expected_bytes(kind, suite, trust)} for kind in sent} == sent
@@ -108,7 +108,7 @@ def test_another_length_kind_or_version_is_refused(kind: Kind, trust: Trust) -> 
     suite = SUITES['classical']
     raw = messages.header(kind, bytes(16), 1) + bytes(sum(layout(kind, suite, trust).values()))
     assert read(raw, kind, suite, trust).raw == raw
-    others = [raw[:-1], raw + b'\0', b'', bytes([kind, 2]) + raw[2:],
+    others = [raw[:-1], raw + b'\0', raw + bytes(15), b'', bytes([kind, 2]) + raw[2:],
               *(bytes([other]) + raw[1:] for other in range(256) if other != kind)]
     for other in others:
         with pytest.raises(TamperedError):

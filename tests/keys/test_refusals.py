@@ -58,7 +58,7 @@ def life(suite: str, trust: Trust, tap: Tap) -> Hospital:
     hospital.taps.append(tap)
     hospital.begin('pump-1', 'pump-2')
     hospital.deliver(hospital.authority.share_group_key('model', ['pump-1', 'pump-2'], NOW))
-    hospital.deliver(hospital.authority.revoke('pump-1', NOW))
+    hospital.deliver(hospital.authority.revoke(['pump-1'], NOW))
     return hospital
 
 
@@ -138,7 +138,7 @@ def test_a_message_under_a_session_key_is_refused_for_its_own_reason(suite: str)
     assert opened(place, sent).plaintext == b'pressure'
     with pytest.raises(ReplayError):
         opened(place, replace(sent, associated_data=b'job 2'))
-    hospital.deliver(hospital.authority.revoke('pump-1', NOW))
+    hospital.deliver(hospital.authority.revoke(['pump-1'], NOW))
     with pytest.raises(RevokedError):
         opened(place, sent)
 

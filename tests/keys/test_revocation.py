@@ -5,6 +5,8 @@ import pytest
 from hil.crypto.errors import CryptoError
 from hil.keys.errors import RevokedError, TamperedError, UnknownKeyError
 from hil.keys.messages import Kind, group_id
+from sim.suites import SUITES
+from sim.wire import revoke_notice_bytes
 
 from .hospital import NOW, OVERLAP_S, Hospital, opened
 
@@ -17,7 +19,7 @@ def test_a_revoked_device_is_not_heard(suite: str, trust: str) -> None:
     device, authority = hospital.device['pump-1'], hospital.authority
     confirm = device.take_answer(authority.answer_rekey(device.begin_rekey(NOW), NOW), NOW)
     sent = hospital.up('pump-1')
-    hospital.deliver(authority.revoke('pump-1', NOW))
+    hospital.deliver(authority.revoke(['pump-1'], NOW))
     for place in hospital.place.values():
         with pytest.raises(RevokedError):
             opened(place, sent)
@@ -34,13 +36,36 @@ def test_a_revoked_device_is_not_heard(suite: str, trust: str) -> None:
 def test_a_notice_says_since_when() -> None:
     """The time of the revocation is in the notice, and a place that is told again says the same."""
     hospital = Hospital().start()
-    letters = hospital.authority.revoke('pump-1', NOW + 5)
-    again = hospital.authority.revoke('pump-1', NOW + 50)
+    letters = hospital.authority.revoke(['pump-1'], NOW + 5)
+    again = hospital.authority.revoke(['pump-1'], NOW + 50)
     assert letters == again
     place = hospital.place['server']
     for letter in letters:
         notice = place.take_notice(letter.message)
-        assert (notice.subject, notice.since) == (hospital.device['pump-1'].id, int(NOW) + 5)
+        assert (notice.subjects, notice.since) == ((hospital.device['pump-1'].id,), int(NOW) + 5)
+
+
+def test_one_notice_is_about_all_who_are_revoked_at_once(suite: str) -> None:
+    """Three of four devices: one notice a place, as long as a simulation counts; who enrols again is heard."""
+    names = ('pump-1', 'pump-2', 'pump-3')
+    hospital = Hospital(suite, devices=(*names, 'pump-4')).start()
+    letters = hospital.authority.revoke(names, NOW)
+    n_bytes = revoke_notice_bytes(SUITES[suite].signature, 3)
+    assert [(letter.to, len(letter.message)) for letter in letters] == [('worker-1', n_bytes), ('server', n_bytes)]
+    place = hospital.place['server']
+    changed = letters[1].message[:34] + bytes(16) + letters[1].message[50:]  # an id that was not signed
+    for wrong in (changed, letters[1].message[:34] + letters[1].message[50:]):
+        with pytest.raises(TamperedError):
+            place.take_notice(wrong)
+    assert opened(place, hospital.up('pump-2')).plaintext == b'pressure'
+    hospital.deliver(letters)
+    for name in names:
+        with pytest.raises(RevokedError):
+            opened(place, hospital.up(name))
+    hospital.add_device('pump-2')
+    hospital.begin('pump-2')
+    hospital.deliver(hospital.authority.revoke(names[::2], NOW))  # those who still are, told again
+    assert [opened(place, hospital.up(name)).plaintext for name in ('pump-2', 'pump-4')] == [b'pressure'] * 2
 
 
 def test_a_record_that_comes_after_the_notice_is_refused() -> None:
@@ -49,7 +74,7 @@ def test_a_record_that_comes_after_the_notice_is_refused() -> None:
     device, authority, place = hospital.device['pump-1'], hospital.authority, hospital.place['server']
     answer = authority.answer_rekey(device.begin_rekey(NOW), NOW)
     (record,) = authority.take_confirmation(device.take_answer(answer, NOW), NOW)
-    (notice,) = authority.revoke('pump-1', NOW)
+    (notice,) = authority.revoke(['pump-1'], NOW)
     place.take_notice(notice.message)
     with pytest.raises(RevokedError):
         place.take_record(record.message, NOW)
@@ -59,7 +84,7 @@ def test_only_a_new_enrolment_brings_a_device_back(trust: str) -> None:
     """Commissioned again it is heard under its new keys; its old messages and notices change nothing any more."""
     hospital = Hospital('classical', trust).start()
     old, place = hospital.up('pump-1'), hospital.place['server']
-    letters = hospital.authority.revoke('pump-1', NOW)
+    letters = hospital.authority.revoke(['pump-1'], NOW)
     hospital.deliver(letters)
     hospital.add_device('pump-1')
     hospital.begin('pump-1')
@@ -74,7 +99,7 @@ def test_a_certificate_of_before_is_of_no_use() -> None:
     """The old device, with its key and certificate, asks after the new one was enrolled under its name."""
     hospital = Hospital().start()
     thief = hospital.device['pump-1']
-    hospital.deliver(hospital.authority.revoke('pump-1', NOW))
+    hospital.deliver(hospital.authority.revoke(['pump-1'], NOW))
     hospital.add_device('pump-1')
     hospital.begin('pump-1')
     thief._epoch = hospital.device['pump-1']._epoch  # it may write what it likes
@@ -86,7 +111,7 @@ def test_a_place_does_not_believe_everyone_who_revokes() -> None:
     """A notice of another hospital's authority, about a device of the same name and number."""
     hospital, other = Hospital().start(), Hospital().start()
     place = hospital.place['server']
-    notice = other.authority.revoke('pump-1', NOW)[0].message
+    notice = other.authority.revoke(['pump-1'], NOW)[0].message
     assert notice[0] == Kind.REVOKE_NOTICE
     with pytest.raises(TamperedError):
         place.take_notice(notice)
@@ -100,7 +125,7 @@ def test_a_revoked_place_gets_nothing_and_holds_nobody_up() -> None:
     answer = authority.answer_rekey(device.begin_rekey(NOW), NOW)
     letters = {letter.to: letter for letter in authority.take_confirmation(device.take_answer(answer, NOW), NOW)}
     hospital.deliver([letters['server']])
-    letters = authority.revoke('worker-1', NOW)
+    letters = authority.revoke(['worker-1'], NOW)
     assert [(letter.to, Kind(letter.message[0])) for letter in letters] == [
         ('server', Kind.REVOKE_NOTICE), ('pump-1', Kind.KEY_ACTIVATE)]
     hospital.deliver(letters)
@@ -126,7 +151,7 @@ def test_who_is_revoked_is_out_of_its_groups_at_once() -> None:
     hospital = Hospital(devices=('pump-1', 'pump-2')).start()
     hospital.deliver(hospital.authority.share_group_key('model', ['pump-1', 'pump-2'], NOW))
     before = hospital.down('server', GROUP, b'old weights')
-    letters = hospital.authority.revoke('pump-1', NOW)
+    letters = hospital.authority.revoke(['pump-1'], NOW)
     assert 'pump-1' not in {letter.to for letter in letters}
     hospital.deliver(letters)
     after = hospital.down('server', GROUP, b'new weights')

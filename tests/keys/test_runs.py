@@ -62,7 +62,7 @@ def test_a_place_that_comes_late_gets_all_that_there_is() -> None:
     """Two devices, a group and a revocation before a third place starts: it opens all but what is revoked."""
     hospital = Hospital(devices=('pump-1', 'pump-2', 'pump-3')).start()
     hospital.deliver(hospital.authority.share_group_key('model', ['pump-1', 'pump-3'], NOW))
-    hospital.deliver(hospital.authority.revoke('pump-3', NOW))
+    hospital.deliver(hospital.authority.revoke(['pump-3'], NOW))
     late = hospital.add_place('worker-2')
     hospital.begin('worker-2')
     assert [opened(late, hospital.up(name)).plaintext for name in ('pump-1', 'pump-2')] == [b'pressure'] * 2
@@ -205,7 +205,7 @@ def test_what_cannot_begin_says_why(trust: Trust) -> None:
     with pytest.raises(InputError, match="'pump-1' is commissioned; revoke it first"):
         authority.commission('pump-1', trust)
     with pytest.raises(UnknownKeyError, match="'nobody'"):
-        authority.revoke('nobody', NOW)
+        authority.revoke(['nobody'], NOW)
     with pytest.raises(UnknownKeyError, match='has no session key'):
         authority.share_group_key('model', ['pump-1'], NOW)
     with pytest.raises(InputError, match='can be opened later'):

@@ -89,7 +89,7 @@ def test_one_time_secrets_are_erased_once_used() -> None:
     other = Hospital('classical', 'pre-shared').start()
     party = other.authority._register.named('pump-1')
     assert party.secret.reveal() == other.device['pump-1']._secret.reveal()
-    other.deliver(other.authority.revoke('pump-1', NOW))
+    other.deliver(other.authority.revoke(['pump-1'], NOW))
     assert not party.secret._value
 
 
@@ -104,7 +104,7 @@ def test_a_session_key_that_was_not_confirmed_is_erased() -> None:
         assert party.begun
         values.append(party.begun.key._value)
     assert [value == bytes(32) for value in values] == [True, False]
-    authority.revoke('pump-1', NOW)
+    authority.revoke(['pump-1'], NOW)
     assert values[1] == bytes(32)
 
 
@@ -121,5 +121,5 @@ def test_the_authority_erases_what_it_handed_on_or_revoked() -> None:
     held = [key.secret._value for key in authority._ring._keys[device.id].values()]
     assert len(held) == 2
     assert bytes(32) not in held
-    authority.revoke('pump-1', NOW)
+    authority.revoke(['pump-1'], NOW)
     assert held == [bytes(32)] * 2
