@@ -11,4 +11,8 @@ class CryptoError(IomtwinError):
 
 
 class ReplayError(CryptoError):
-    """A message came under a nonce that another message had: drop it and count it apart."""
+    """A nonce or an epoch that was used, or an exchange that is over: drop the message and count it apart."""
+
+
+class ExhaustedError(CryptoError):
+    """A key has been used as much as it may be: agree on a new one."""

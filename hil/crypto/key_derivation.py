@@ -44,6 +44,11 @@ def expand(key: bytes, info: bytes, n_bytes: int = 32) -> bytes:
     return HKDFExpand(hashes.SHA256(), n_bytes, info).derive(key)
 
 
+def label(*parts: bytes) -> bytes:
+    """Return parts, each with its length before it, so that no two lists of parts give the same bytes."""
+    return b''.join(len(part).to_bytes(2, 'big') + part for part in parts)
+
+
 def _check(n_bytes: int) -> None:
     if not 0 < n_bytes <= BYTES_MAX:
         raise CryptoError(f'HKDF-SHA256: {n_bytes} bytes asked for; it gives 1 to {BYTES_MAX}')

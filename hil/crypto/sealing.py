@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NoReturn
 
-from hil.crypto.errors import CryptoError, ReplayError
+from hil.crypto.errors import CryptoError, ExhaustedError, ReplayError
 from hil.crypto.interfaces import Aead
-from hil.crypto.key_derivation import derive
+from hil.crypto.key_derivation import derive, label
 from sim.wire import AEAD_NONCE_BYTES, BOOT_ID_BYTES
 
 LABEL = b'iomtwin sealing key 1'
@@ -103,8 +103,10 @@ class SealingKey:
 
         Raises
         ------
+        ExhaustedError
+            If the key has seen what it may see.
         CryptoError
-            If the key has seen what it may see, or was made before the process was forked.
+            If it was made before the process was forked.
         """
         n_bytes = AEAD_NONCE_BYTES[self._aead.name] + len(associated_data) + len(plaintext)
         counter = self._take(n_bytes)
@@ -117,8 +119,8 @@ class SealingKey:
             raise CryptoError('a sealing key was taken through a fork, where nonces would repeat; make one after it')
         with self._lock:
             if self._counter >= self._limit.n_messages or self._n_bytes + n_bytes > self._limit.n_bytes:
-                raise CryptoError(f'a sealing key has sealed {self._counter} messages and {self._n_bytes} bytes with '
-                                  f'{self._aead.name}, which is all it may; agree on a new session key')
+                raise ExhaustedError(f'a sealing key has sealed {self._counter} messages and {self._n_bytes} bytes '
+                                     f'with {self._aead.name}, which is all it may; agree on a new session key')
             counter = self._counter
             self._counter += 1
             self._n_bytes += n_bytes
@@ -150,7 +152,9 @@ class OpeningKey:
         Raises
         ------
         CryptoError
-            If anything differs from what was sealed, or the sender started too often.
+            If anything differs from what was sealed.
+        ExhaustedError
+            If the sender started too often.
         ReplayError
             If the nonce came with other associated data before, or so long ago that this cannot be told.
         """
@@ -175,7 +179,8 @@ class OpeningKey:
     def _new_boot(self, boot_id: bytes) -> '_Boot':
         """Return the state of a start that no authentic message has come from yet."""
         if len(self._boots) >= BOOTS_MAX:
-            raise CryptoError(f'a sender started more than {BOOTS_MAX} times under one session key; agree on a new one')
+            raise ExhaustedError(f'a sender started more than {BOOTS_MAX} times under one session key; agree on a '
+                                 'new one')
         return _Boot(_sealing_key(self._aead, self._session_key, self._direction, self._sender, boot_id))
 
     def __reduce__(self) -> NoReturn:
@@ -202,8 +207,7 @@ class _Boot:
 def _sealing_key(aead: Aead, session_key: bytes, direction: Direction, sender: str, boot_id: bytes) -> bytes:
     """Return the key of one start of one sender."""
     _check_session_key(session_key)
-    parts = (LABEL, aead.name.encode(), direction.value, sender.encode())
-    info = b''.join(len(part).to_bytes(2, 'big') + part for part in parts) + boot_id
+    info = label(LABEL, aead.name.encode(), direction.value, sender.encode()) + boot_id
     return derive(session_key, info, aead.key_bytes)
 
 
