@@ -95,6 +95,7 @@ def comparison_figure(changes: pl.DataFrame) -> Figure:
         axes.axvline(0.0, color=INK, linewidth=0.8)
         if np.abs(axes.get_xlim()).max() > 1.0:
             axes.set_xscale('symlog', linthresh=LINEAR_SHARE)
+            axes.autoscale(axis='x')  # with its margins anew
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{"+" if value > 0 else ""}{spell(value, "1")}'))
         names = [short(f'{metric_name(row["metric"], row["statistic"])}, {row["of"]}'.removesuffix(', '), 44)
                  for row in changes.iter_rows(named=True)]

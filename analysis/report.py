@@ -173,7 +173,8 @@ def tiles(rows: Rows, classes: pl.DataFrame) -> list[tuple[str, str, str]]:
                       f'of a device of class {dearest["class"]}, the class that pays most'))
     whole = rows.get(('round_time', None, None))
     if whole:
-        shown.append(('a new global model', spell(whole['mean'], 's'), f'mean of {whole["n"]:,} rounds'))
+        rounds = 'one round' if whole['n'] == 1 else f'{whole["n"]:,} rounds'
+        shown.append(('a new global model', spell(whole['mean'], 's'), f'mean of {rounds}'))
     return shown
 
 
