@@ -9,7 +9,6 @@ import atexit
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -20,9 +19,9 @@ from sim.interrupts import INTERRUPTED, LINE, leaving, unwinding
 
 with leaving():  # these imports take long enough to be interrupted
     import typer
-    from rich.console import Console, RenderableType
 
-    from sim.errors import IomtwinError, RunError, one_line
+    from analysis.terminal import CLOSED, discard_output, say, show
+    from sim.errors import IomtwinError, one_line
 
 if TYPE_CHECKING:
     from sim.replicating import Plan
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="A twin of a hospital's Internet of Medical Things under post-quantum cryptography.")
-PIPED_COLUMNS = 110  # of output that goes to a file
-CLOSED = 141  # 128 + SIGPIPE: whoever read the output has read enough
 OUT_OF_MEMORY = 'memory ran out; take fewer devices, a shorter duration or --trace none'
 
 ScenarioName = Annotated[str, typer.Argument(metavar='SCENARIO', help='A .yaml file, or the name of a shipped one.')]
@@ -59,7 +56,7 @@ def _ended(arguments: list[str]) -> int:
     message = ''
     try:
         code = app(arguments or ['--help'], standalone_mode=False) or 0  # of an early exit, its code
-        _say('')
+        say('')
     except IomtwinError as error:
         message, code = str(error), error.exit_code
     except typer.Exit as early:
@@ -71,10 +68,10 @@ def _ended(arguments: list[str]) -> int:
     except ImportError as error:
         message, code = f'a library cannot be loaded ({error}); free memory, or install iomtwin anew', 1
     except OSError as error:
-        _discard_output()
+        discard_output()
         message, code = f'{error.filename or "output"}: {error.strerror or error}; look after the disk and the path', 1
     except SystemExit:  # what click and rich make of a closed pipe
-        _discard_output()
+        discard_output()
         code = CLOSED
     except Exception as error:
         message, code = _usage(error), 2
@@ -90,27 +87,6 @@ def _usage(error: Exception) -> str:
     if not hasattr(error, 'format_message'):
         raise error
     return f'{error.format_message()} (iomtwin --help lists the commands)'
-
-
-def _say(text: str) -> None:
-    """Print a text now, so that it is here that an output which takes no more shows itself."""
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()
-        raise typer.Exit(CLOSED) from None
-    except OSError as error:
-        _discard_output()
-        raise RunError(f'the output cannot be written ({error.strerror}); make room, or send it elsewhere') from None
-
-
-def _discard_output() -> None:
-    """Send what is left of the output to nowhere: Python would try again at its end."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command()
@@ -129,14 +105,14 @@ def check(
     from sim.scenario import Scenario
 
     if schema:
-        _say(json.dumps(Scenario.model_json_schema(mode='serialization'), indent=2) + '\n')
+        say(json.dumps(Scenario.model_json_schema(mode='serialization'), indent=2) + '\n')
         return
     if scenario is None:
         raise typer.BadParameter('give a SCENARIO, or --schema')
     loaded, origin = load(scenario, overrides or [])
     model = lower(loaded, origin)
     n_devices = int((model.entities.attachment >= 0).sum())
-    _say(f'{resolved_yaml(loaded, origin.arrivals)}# {n_devices:,} devices of {len(loaded.devices)} classes, '
+    say(f'{resolved_yaml(loaded, origin.arrivals)}# {n_devices:,} devices of {len(loaded.devices)} classes, '
          f'{model.stations.n:,} stations, {model.routes.stream.size:,} route templates\n')
 
 
@@ -153,7 +129,7 @@ def run(
     out: Out = Path('results'),
 ) -> None:
     """Simulate a scenario and leave a run folder for each seed."""
-    from analysis.replications import write
+    from analysis.replication_report import write_replications
     from analysis.report import write_report
     from analysis.tables import run_tables
     from sim.loading import load
@@ -166,15 +142,15 @@ def run(
     first = loaded.seed if seed is None else seed
     plans = [Plan(loaded, origin, first + i, engine) for i in range(replications or loaded.replications)]
     runs = _simulate(plans, trace=trace, jobs=jobs, out=out, finish=write_report)
-    _print(run_tables(runs))
+    show(run_tables(runs))
     if len(runs) > 1:
-        folder = runs[0].folder.parent
         with unwinding():
-            write(runs, folder)
-        _say(f'{len(runs)} runs; every mean and percentile with its 95 % interval: {folder / "summary.json"}\n')
+            folder = write_replications(runs, runs[0].folder.parent)
+        say(f'{len(runs)} runs; every mean and percentile with its 95 % interval: {folder / "summary.json"}\n'
+            f'report: {folder / "report.html"}\n')
         return
     manifest = runs[0].manifest
-    _say(f'{manifest["n_jobs"]:,} messages, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '
+    say(f'{manifest["n_jobs"]:,} jobs, {manifest["n_hops"]:,} hops, {manifest["n_events"]:,} events in '
          f'{manifest["engine_wall_s"]:.1f} s by the {manifest["engine"]} engine\n'
          f'report: {runs[0].folder / "report.html"}\n')
 
@@ -191,7 +167,9 @@ def compare(
     """Compare scenarios with the first: paired differences with 95 % intervals."""
     from analysis.compare import common_seeds
     from analysis.compare import compare as compare_runs
-    from analysis.tables import comparison_table, security_line, warning_lines
+    from analysis.comparison_report import Side, write_comparison
+    from analysis.sheets import comparison_sheet
+    from analysis.tables import Fitting, security_line, warning_lines
     from sim.loading import load
     from sim.replicating import Plan
     from sim.results.folder import find_runs
@@ -213,48 +191,55 @@ def compare(
     for plan in {id(plan.scenario): plan for plan in plans}.values():
         prepare(plan.scenario, plan.origin)  # a mistake in the last scenario is told before the first one runs
     simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out / 'compare'))  # not over richer runs
-    sides = [given[name] if name in given else list(islice(simulated, replications)) for name in scenarios]
-    names = [side[0].folder.parent.name if name in given else Path(name).stem if name.endswith('.yaml') else name
-             for name, side in zip(scenarios, sides, strict=True)]
-    for name, side in zip(names[1:], sides[1:], strict=True):
-        _print(comparison_table(compare_runs(sides[0], side), names[0], name))
-    for name, side in zip(names, sides, strict=True):
-        _print(security_line(side[0], name))
-        for line in warning_lines(side, name):
-            _print(line)
+    found = [given[name] if name in given else list(islice(simulated, replications)) for name in scenarios]
+    sides = [Side(_name(name, runs, is_given=name in given), runs) for name, runs in zip(scenarios, found, strict=True)]
+    differences = [compare_runs(sides[0].runs, other.runs) for other in sides[1:]]
+    for other, table in zip(sides[1:], differences, strict=True):
+        show(Fitting(comparison_sheet(table, sides[0].name, other.name)))
+    for side in sides:
+        show(security_line(side.runs[0], side.name))
+        for line in warning_lines(side.runs, side.name):
+            show(line)
+    with unwinding():
+        say(f'report: {write_comparison(sides, differences, out / "compare")}\n')
+
+
+def _name(given: str, runs: Sequence[Run], *, is_given: bool) -> str:
+    """Return what a side of a comparison is called: a folder by its scenario, a file without its ending."""
+    if is_given:
+        return runs[0].folder.parent.name
+    return Path(given).stem if given.endswith('.yaml') else given
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar='RUN', help='A run folder.')]) -> None:
-    """Write one self-contained HTML page for a run."""
+def report(
+    folder: Annotated[Path, typer.Argument(metavar='RUN', help='A run folder, or that of all seeds of a scenario.')],
+) -> None:
+    """Write one self-contained HTML page for a run, or for all seeds of a scenario."""
+    from analysis.replication_report import write_replications
     from analysis.report import write_report
+    from sim.results.folder import find_runs
 
     with unwinding():
-        page = write_report(folder)
-    _say(f'{page}\n')
+        runs = find_runs(folder)
+        is_one = runs[0].folder == folder
+        page = write_report(folder) if is_one else write_replications(runs, folder) / 'report.html'
+    say(f'{page}\n')
 
 
 @app.command()
 def profiles(name: Annotated[str | None, typer.Argument(metavar='NAME')] = None) -> None:
     """List the shipped profiles, or print one: every number with its source."""
-    from analysis.tables import plain_table, profile_table
+    from analysis.profile_table import profile_table
+    from analysis.tables import plain_table
     from sim.profiles import load_profile, shipped_profiles, table
 
     if name is None:
         rows = [{'profile': shipped, 'device': load_profile(shipped).title} for shipped in shipped_profiles()]
-        _print(plain_table(rows))
+        show(plain_table(rows))
     else:
-        _print(profile_table(table(load_profile(name))))
-
-
-def _print(table: RenderableType) -> None:
-    """Print a table as wide as the terminal; wider than a usual one where there is none."""
-    console = Console()
-    if not console.is_terminal and 'COLUMNS' not in os.environ:
-        console = Console(width=PIPED_COLUMNS)
-    with console.capture() as captured:
-        console.print(table)
-    _say(captured.get())
+        profile = load_profile(name)
+        show(profile_table(profile.title, profile.implementation, table(profile)))
 
 
 def _is_folder(name: str) -> bool:
@@ -268,9 +253,8 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
 
 def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
               finish: Callable[[Path], object] | None = None) -> list[Run]:
-    """Make runs behind one progress bar: simulated time of all plans together, and messages a second."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
+    """Make runs behind one progress bar."""
+    from analysis.progress import progress_bar
     from sim.compiling import is_compiled
     from sim.replicating import simulate_all
 
@@ -278,26 +262,9 @@ def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
         return []
     if sys.stderr.isatty() and any(plan.engine != 'simpy' for plan in plans) and not is_compiled('loop.run_until'):
         print('iomtwin: compiling the engine, once; this takes a minute or so', file=sys.stderr)
-    done = [0.0] * len(plans)
-    messages = [0] * len(plans)
-    simulated_s = sum(plan.scenario.duration for plan in plans)
-    begun = time.monotonic()
-    columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TextColumn('{task.fields[rate]}'),
-               TimeRemainingColumn())
-    terminal = Console(stderr=True)
-    with unwinding(), Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task(f'{len(plans)} runs' if len(plans) > 1 else plans[0].scenario.name, total=simulated_s,
-                            rate='')
-
-        def show(i: int, share: float, n_jobs: int) -> None:
-            done[i] = share
-            messages[i] = max(messages[i], n_jobs)
-            now_s = sum(part * plan.scenario.duration for part, plan in zip(done, plans, strict=True))
-            rate = sum(messages) / max(time.monotonic() - begun, 1e-3)
-            bar.update(task, completed=now_s,
-                       rate=f'{now_s:,.0f} of {simulated_s:,.0f} s simulated, {rate:,.0f} messages/s')
-
-        return simulate_all(plans, out, n_processes=jobs, trace=trace, finish=finish, progress=show)
+    label = f'{len(plans)} runs' if len(plans) > 1 else plans[0].scenario.name
+    with unwinding(), progress_bar(label, [plan.scenario.duration for plan in plans]) as progress:
+        return simulate_all(plans, out, n_processes=jobs, trace=trace, finish=finish, progress=progress)
 
 
 if __name__ == '__main__':

@@ -1,16 +1,19 @@
 """Compares scenarios metric by metric: paired differences under common random numbers, with 95 % t intervals.
 
-Runs are paired by seed. Only metrics that both sides have are compared; a difference is settled when its interval
-excludes zero. Left out: multiple-comparison correction; with many metrics, some intervals exclude zero by chance.
+Runs are paired by seed. A metric that only one side has is listed without a difference; a difference is settled when
+its interval excludes zero. Left out: multiple-comparison correction; with many metrics, some intervals exclude zero by
+chance.
 """
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from analysis.replications import Key, key_of
 from analysis.statistics import t_interval
+from analysis.words import subject
 from sim.errors import InputError
 from sim.results.folder import Run
 
@@ -22,9 +25,17 @@ COMPARED = {  # metric -> the statistics worth a row
     'utilisation_max': ('mean',), 'lost': ('mean',), 'dropped': ('mean',), 'unfinished': ('mean',),
 }
 
-SCHEMA = {'metric': pl.String, 'statistic': pl.String, 'of': pl.String, 'unit': pl.String, 'n_pairs': pl.Int64,
-          'base': pl.Float64, 'other': pl.Float64, 'difference': pl.Float64, 'ci95_low': pl.Float64,
-          'ci95_high': pl.Float64, 'is_settled': pl.Boolean}
+SCHEMA = {'metric': pl.String, 'statistic': pl.String, 'of': pl.String, 'unit': pl.String, 'n': pl.Int64,
+          'n_pairs': pl.Int64, 'base': pl.Float64, 'other': pl.Float64, 'difference': pl.Float64,
+          'ci95_low': pl.Float64, 'ci95_high': pl.Float64, 'is_settled': pl.Boolean}
+StatisticKey = tuple[Key, str]
+
+
+class Found(NamedTuple):
+    """One statistic of a run, and the observations that it is of."""
+
+    value: float
+    n: int
 
 
 def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
@@ -33,8 +44,9 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        Columns metric, statistic, of (flow, class or station), unit, n_pairs, base, other, difference, ci95_low,
-        ci95_high (None for one pair), is_settled.
+        Columns metric, statistic, of (flow, class or station), unit, n (observations of the run that has the fewest),
+        n_pairs, base, other, difference, ci95_low, ci95_high (None for one pair), is_settled. A metric that one side
+        lacks in every pair of runs has no pairs, None for that side and no difference.
 
     Raises
     ------
@@ -46,20 +58,28 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     seeds = common_seeds(base_by_seed, other_by_seed)
     left = [_statistics(base_by_seed[seed]) for seed in seeds]
     right = [_statistics(other_by_seed[seed]) for seed in seeds]
-    rows = []
-    for key in dict.fromkeys(key for side in left for key in side):
-        pairs = [(a[key], b[key]) for a, b in zip(left, right, strict=True) if key in a and key in b]
-        if not pairs:
-            continue
-        (metric, flow, class_, station, unit), statistic = key
-        interval = t_interval([b - a for a, b in pairs])
-        rows.append({
-            'metric': metric, 'statistic': statistic, 'of': flow or class_ or station or '', 'unit': unit,
-            'n_pairs': len(pairs), 'base': t_interval([a for a, _ in pairs]).mean,
-            'other': t_interval([b for _, b in pairs]).mean, 'difference': interval.mean,
-            'ci95_low': interval.low, 'ci95_high': interval.high, 'is_settled': interval.excludes_zero,
-        })
-    return pl.DataFrame(rows, schema=SCHEMA)
+    keys = dict.fromkeys(key for side in (*left, *right) for key in side)
+    return pl.DataFrame([_compared(key, [side.get(key) for side in left], [side.get(key) for side in right])
+                         for key in keys], schema=SCHEMA)
+
+
+def _compared(key: StatisticKey, left: Sequence[Found | None], right: Sequence[Found | None]) -> dict[str, Any]:
+    """Return the row of one statistic, of which each side has one value a seed, or None."""
+    key_, statistic = key
+    pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
+    sides = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    if not pairs:
+        sides = [a for a in left if a is not None], [b for b in right if b is not None]
+    interval = t_interval([b.value - a.value for a, b in pairs]) if pairs else None
+    base, other = (t_interval([found.value for found in side]).mean if side else None for side in sides)
+    metric, flow, class_, station, unit = key_
+    return {
+        'metric': metric, 'statistic': statistic, 'unit': unit,
+        'of': subject({'flow': flow, 'class': class_, 'station': station}),
+        'n': min(found.n for side in sides for found in side), 'n_pairs': len(pairs), 'base': base, 'other': other,
+        'difference': interval and interval.mean, 'ci95_low': interval and interval.low,
+        'ci95_high': interval and interval.high, 'is_settled': interval is not None and interval.excludes_zero,
+    }
 
 
 def common_seeds(base: Iterable[int], other: Iterable[int]) -> list[int]:
@@ -77,9 +97,9 @@ def common_seeds(base: Iterable[int], other: Iterable[int]) -> list[int]:
     return seeds
 
 
-def _statistics(run: Run) -> dict[tuple[Key, str], float]:
+def _statistics(run: Run) -> dict[StatisticKey, Found]:
     return {
-        (key_of(row), statistic): row[statistic]
+        (key_of(row), statistic): Found(row[statistic], row['n'] or 0)
         for row in run.summary for statistic in COMPARED.get(row['metric'], ())
         if row[statistic] is not None and math.isfinite(row[statistic])
     }

@@ -80,9 +80,8 @@ def draw_latencies(axes: Axes, latencies: Mapping[str, NDArray[np.float64]]) -> 
     for i, (flow, values) in enumerate(latencies.items()):
         x, y = ecdf(np.maximum(values, LATENCY_MIN_S))
         axes.plot(x, y, drawstyle='steps-post', color=CYCLE[i % len(CYCLE)], linestyle=DASHES[i % len(DASHES)],
-                  linewidth=1.8, label=f'{_short(flow)} (n = {values.size:,})')
-    axes.set_xscale('log')
-    _spell_ticks(axes.xaxis, 's')
+                  linewidth=1.8, label=f'{short(flow)} (n = {values.size:,})')
+    spell_decades(axes.xaxis, 's')
     axes.set_ylim(0.0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=' %'))
     axes.set_xlabel('latency (logarithmic)')
@@ -121,14 +120,14 @@ def _draw_stages(axes: Axes, flow: str, table: pl.DataFrame) -> None:
                                                             for crypto in is_crypto])
     for row, total_s in enumerate((service_s + waiting_s).tolist()):
         axes.annotate(spell(total_s, 's'), (total_s, row), xytext=(4, 0), textcoords='offset points', va='center')
-    axes.set_yticks(rows, [_short(f'{place}: {stage}') for place, stage in table.select('place', 'stage').iter_rows()])
+    axes.set_yticks(rows, [short(f'{place}: {stage}') for place, stage in table.select('place', 'stage').iter_rows()])
     axes.set_ylim(table.height - 0.5, -0.5)
     axes.grid(visible=False, axis='y')
     longest_s = max(float((service_s + waiting_s).max()), LATENCY_MIN_S)
     axes.set_xlim(0.0, 1.12 * longest_s)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     _spell_ticks(axes.xaxis, 's')
-    axes.set_title(f'{_short(flow)}: mean {spell(float((service_s + waiting_s).sum()), "s")} (n = {table["n"][0]:,})')
+    axes.set_title(f'{short(flow)}: mean {spell(float((service_s + waiting_s).sum()), "s")} (n = {table["n"][0]:,})')
 
 
 def power_figure(classes: pl.DataFrame) -> Figure:
@@ -162,10 +161,9 @@ def draw_powers(axes: Axes, classes: pl.DataFrame) -> None:
     for row, value in enumerate(classes['crypto_share']):
         axes.annotate(spell(value, '1'), (1.0, row), xytext=(8, 0), xycoords=('axes fraction', 'data'), va='center',
                       textcoords='offset points', color=VERMILION, fontweight='bold', annotation_clip=False)
-    axes.set_xscale('log')
+    spell_decades(axes.xaxis, 'W')
     axes.set_xlim(np.nanmin([power_w, crypto_w]) / 2, np.nanmax(power_w) * 2)
-    _spell_ticks(axes.xaxis, 'W')
-    axes.set_yticks(rows, [_short(name) for name in classes['class']])
+    axes.set_yticks(rows, [short(name) for name in classes['class']])
     axes.set_ylim(classes.height - 0.5, -0.5)
     axes.grid(visible=False, axis='y')
     axes.set_xlabel('mean power of a device (logarithmic); right: share of cryptography')
@@ -232,11 +230,18 @@ def _positive(values: pl.Series) -> NDArray[np.float64]:
     return np.where(np.isfinite(found) & (found > 0), found, math.nan)
 
 
-def _spell_ticks(axis: XAxis, unit: str) -> None:
+def spell_decades(axis: XAxis, unit: str) -> None:
+    """Make an axis logarithmic, and write its ticks as the tables write numbers."""
+    axis.axes.set_xscale('log')
     axis.set_major_locator(LogLocator(numticks=6))
+    _spell_ticks(axis, unit)
+
+
+def _spell_ticks(axis: XAxis, unit: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: spell(value, unit)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_CHARS_MAX else f'{name[:NAME_CHARS_MAX - 1]}…'
+def short(name: str, chars_max: int = NAME_CHARS_MAX) -> str:
+    """Return a name that fits beside an axis."""
+    return name if len(name) <= chars_max else f'{name[:chars_max - 1]}…'

@@ -1,39 +1,14 @@
-"""Numbers as people read them: three digits, the prefix that suits, a dash for none. For the terminal and the page.
-
-What a number means is said in the same words in both.
-"""
+"""Numbers as people read them: three digits, the prefix that suits, a dash for none. For the terminal and the pages."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-NONE = '-'
+NONE = '—'
 TIMES = ((7200.0, 3600.0, 'h'), (120.0, 60.0, 'min'), (1.0, 1.0, 's'), (1e-3, 1e-3, 'ms'), (0.0, 1e-6, 'µs'))
 SIZES = ((1e12, 1e12, 'TB'), (1e9, 1e9, 'GB'), (1e6, 1e6, 'MB'), (1e3, 1e3, 'kB'), (0.0, 1.0, 'B'))
 ENERGIES = ((1e6, 1e6, 'MJ'), (1e4, 1e3, 'kJ'), (1.0, 1.0, 'J'), (1e-3, 1e-3, 'mJ'), (0.0, 1e-6, 'µJ'))
 POWERS = ((1e3, 1e3, 'kW'), (1.0, 1.0, 'W'), (1e-3, 1e-3, 'mW'), (1e-6, 1e-6, 'µW'), (0.0, 1e-9, 'nW'))
-DEADLINE_MISSED = 'expired (completed after its deadline) or not delivered at all, of those that have a deadline'
-MESSAGE_BYTES = ('payloads with what cryptography, AMQP and TLS add to them, once a message: without TCP/IP, frames of '
-                 'links, and repeats')
 LEAST = 1e-3  # of what is written; less is written as being less
-
-
-def security_said(security: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return what a manifest says that cryptography claims, in words; nothing of one that says nothing."""
-    if security is None:
-        return []
-    interpreted = '' if security['implementation'] == 'native' else ' interpreted'
-    primitives = f'{security["kem"]}, {security["aead"]}{interpreted}, {security["signature"]}'
-    return [('Suite', f'{security["suite"] or "none of the shipped ones"} ({primitives})'),
-            ('Keys', _category(security['key_category'], security['kem'])),
-            ('Signatures', _category(security['signature_category'], security['signature'])),
-            ('Forward secrecy', security['forward_secrecy'])]
-
-
-def _category(category: int | None, name: str) -> str:
-    if category is None:
-        return f'{name} is not used'
-    return f'NIST category {category}' if category else f'no category, a quantum computer breaks {name}'
 
 
 def spell(value: float | None, unit: str) -> str:

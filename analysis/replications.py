@@ -5,6 +5,7 @@ those of all of them, and `n_runs` the runs that have the metric. A mean, median
 mean of what each run found, and its bounds are the 95 % t interval of that mean: the unit is the run, never the job.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from analysis.statistics import t_interval
-from sim.results.folder import Run, complete_file, write_table
+from sim.results.folder import Run, write_table
 
 BOUNDS = {  # statistic -> the keys of its interval
     'mean': ('ci95_low', 'ci95_high'), 'p50': ('p50_ci95_low', 'p50_ci95_high'),
@@ -74,17 +75,20 @@ def intervals(runs: Sequence[Run]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def write(runs: Sequence[Run], folder: Path) -> None:
-    """Write replications.parquet, intervals.parquet and summary.json beside the seeds, each whole or not at all.
+def set_name(seeds: Sequence[int]) -> str:
+    """Return the name of the folder of a set of seeds: no two sets have the same.
 
-    Raises
-    ------
-    RunError
-        If the disk is full, or refuses for another reason.
+    ``seeds-1-4`` are the seeds from 1 to 4; where some between are not in it, a digest of all follows.
     """
-    with complete_file(folder / 'replications.parquet') as path:
-        write_table(table(runs), path)
-    with complete_file(folder / 'intervals.parquet') as path:
-        write_table(intervals(runs), path)
-    with complete_file(folder / 'summary.json') as path:
-        path.write_text(json.dumps(summarise(runs), indent=1, allow_nan=False) + '\n', 'utf-8')
+    first, last = min(seeds), max(seeds)
+    name = f'seeds-{first}-{last}'
+    if len(set(seeds)) == last - first + 1:
+        return name
+    return f'{name}-{hashlib.sha256(repr(sorted(set(seeds))).encode()).hexdigest()[:8]}'
+
+
+def write(runs: Sequence[Run], folder: Path) -> None:
+    """Write replications.parquet, intervals.parquet and summary.json of a set of seeds into its folder."""
+    write_table(table(runs), folder / 'replications.parquet')
+    write_table(intervals(runs), folder / 'intervals.parquet')
+    (folder / 'summary.json').write_text(json.dumps(summarise(runs), indent=1, allow_nan=False) + '\n', 'utf-8')

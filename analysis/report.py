@@ -4,35 +4,48 @@ The page shows a single run. It leaves out comparisons and intervals over replic
 number stands in the page with all its digits (hover over it); what is shown is rounded to three.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from analysis import figures
-from analysis.formats import DEADLINE_MISSED, MESSAGE_BYTES, security_said, spell
-from analysis.tables import rounds_said
+from analysis.formats import spell
+from analysis.page import drawn, render_page
+from analysis.sheets import (
+    Rows,
+    crypto_sheet,
+    deadline_sheet,
+    device_sheet,
+    flow_sheet,
+    mean,
+    outcome_sheet,
+    queue_sheet,
+    rows_of,
+    station_sheet,
+)
+from analysis.words import (
+    STATISTICS,
+    Row,
+    Tree,
+    is_thin,
+    measured,
+    measured_s,
+    rounds_said,
+    seconds,
+    security_said,
+)
 from sim.errors import InputError, IomtwinError
 from sim.results.folder import Run, complete_file, read_run
-from sim.scenario import Delay, Size
+from sim.scenario import Size
 
-TEMPLATES = Path(__file__).resolve().parent / 'templates'
-OUTCOMES = ('delivered', 'expired', 'dropped', 'rejected', 'lost', 'unfinished')
 STATIONS_SHOWN = 10
 QUEUES_SHOWN = 20
 ROUNDS_SHOWN = 20
-BEYOND_MIN = 20  # jobs above a percentile, below which the page warns
-
-Row = dict[str, Any]  # a row of summary.json, or of a table on the page
-Tree = Mapping[str, Any]  # the scenario as it stands in its file
 
 
 def write_report(folder: Path) -> Path:
@@ -65,43 +78,22 @@ def write_report(folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """Return the page of a run."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    environment.filters['exact'] = exact
     scenario = run.scenario
-    flows, classes, rounds = flow_rows(run.summary), class_table(run.summary, scenario), run.table('rounds')
-    stations = run.table('stations')
-    return environment.get_template('report.html').render(
+    rows, classes, rounds = rows_of(run.summary), class_table(run.summary, scenario), run.table('rounds')
+    return render_page(
+        'report.html',
         manifest=run.manifest, warnings=run.manifest.get('warnings', ()), scenario=scenario, summary=run.summary,
         scenario_text=run.scenario_text, invalid_because=_reasons(run.manifest),
         asked=[*asked(scenario), *security_said(run.manifest.get('security'))],
-        tiles=tiles(flows, classes, run.summary), flows=flows,
-        outcomes=OUTCOMES, classes=classes.to_dicts(), busiest=busiest(stations), queues=queues(stations),
+        tiles=tiles(rows, classes), flows=flow_sheet(rows), outcomes=outcome_sheet(rows),
+        deadlines=deadline_sheet(rows), crypto=crypto_sheet(rows), devices=device_sheet(rows),
+        stations=station_sheet([run], STATIONS_SHOWN), queues=queue_sheet([run], QUEUES_SHOWN),
         rounds=rounds.head(ROUNDS_SHOWN).to_dicts(), n_rounds=rounds.height,
         round_metrics=[row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
         rounds_said=rounds_said(run.summary) if scenario['learning'] else None,
-        deadline_missed=DEADLINE_MISSED, message_bytes=MESSAGE_BYTES,
-        figures=_figures(run, classes, rounds), observed_s=observed_s(scenario), warm_up_s=seconds(scenario['warm_up']),
+        figures=drawn(_figures(run, classes, rounds)), measured=measured(scenario),
+        measured_s=measured_s(scenario), warm_up_s=seconds(scenario['warm_up']),
     )
-
-
-def exact(value: float | None, unit: str) -> Markup:
-    """Return a value to read, with the same value in full beside it for machines and for the curious."""
-    shown = spell(value, unit)
-    if value is None or not math.isfinite(value):
-        return Markup('{}').format(shown)
-    return Markup('<data value="{0!r}" title="{0!r} {1}">{2}</data>').format(value, unit, shown)
-
-
-def seconds(text: str) -> float:
-    """Return the seconds of a time in a scenario."""
-    value: float = TypeAdapter(Delay).validate_python(text)
-    return value
-
-
-def observed_s(scenario: Tree) -> float:
-    """Return how long the integrals of the tables ran: from the end of the warm-up to the end of the run."""
-    return seconds(scenario['duration']) - seconds(scenario['warm_up'])
 
 
 def asked(scenario: Tree) -> list[tuple[str, str]]:
@@ -117,11 +109,11 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
     if learning is not None:
         used += [crypto['kem']] if crypto['learning_keys'] == 'per-round' else []
         used += [crypto['signature']] if crypto['sign_updates'] else []
-    warm_up, drain = _time(scenario['warm_up']), _time(scenario['drain'])
+    drain = _time(scenario['drain'])
     outages = [f'{outage["target"]} from {_time(outage["begin"])} to {_time(outage["end"])}'
                for outage in scenario['outages']]
     return [
-        ('Time', f'{_time(scenario["duration"])} from {scenario["starts_at"]}; warm-up {warm_up}, drain up to {drain}'),
+        ('Time', f'{measured(scenario)}; drain up to {drain}'),
         ('Wards', wards),
         ('Edge nodes', nodes),
         ('Cryptography', ', '.join(used)),
@@ -146,26 +138,12 @@ def flow_names(summary: list[Row]) -> list[str]:
     return list(dict.fromkeys(line['flow'] for line in summary if line['flow'] is not None))
 
 
-def flow_rows(summary: list[Row]) -> list[Row]:
-    """Return one row a flow: counts, latency, misses, bytes, shares."""
-    rows: dict[str, Row] = {}
-    for line in summary:
-        if line['flow'] is not None:
-            rows.setdefault(line['flow'], {'flow': line['flow']})[line['metric']] = line
-    return [row | {'is_thin': {q: _is_thin(row, q) for q in ('p95', 'p99')}} for row in rows.values()]
-
-
-def _is_thin(row: Row, percentile: str) -> bool:
-    n: int = row['latency']['n']
-    return 0 < n * (100 - int(percentile[1:])) < 100 * BEYOND_MIN
-
-
 def class_table(summary: list[Row], scenario: Tree) -> pl.DataFrame:
     """Return one row a class of devices: number, energy, power, share of cryptography and battery."""
     metrics = {(line['metric'], line['class']): line['mean'] for line in summary if line['class'] is not None}
     rows = [{
         'class': line['class'], 'n': line['n'], 'energy_j': line['mean'],
-        'power_w': None if line['mean'] is None else line['mean'] / observed_s(scenario),
+        'power_w': None if line['mean'] is None else line['mean'] / measured_s(scenario),
         'crypto_share': metrics.get(('crypto_energy_share', line['class'])),
         'battery_days': metrics.get(('battery_days', line['class'])),
         'battery_days_without_crypto': metrics.get(('battery_days_without_crypto', line['class'])),
@@ -174,45 +152,30 @@ def class_table(summary: list[Row], scenario: Tree) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={'class': pl.String, 'n': pl.Int64, **dict.fromkeys(floats, pl.Float64)})
 
 
-def tiles(flows: list[Row], classes: pl.DataFrame, summary: list[Row]) -> list[tuple[str, str, str]]:
+def tiles(rows: Rows, classes: pl.DataFrame) -> list[tuple[str, str, str]]:
     """Return the few numbers that answer the question first: what it is, the number, what to know with it."""
     shown = []
-    timed = [row['deadline_miss_ratio'] for row in flows if 'deadline_miss_ratio' in row]
+    timed = [row for (metric, _, class_), row in rows.items() if metric == 'deadline_miss_ratio' and class_ is None]
     if timed:
         n = sum(row['n'] for row in timed)
         missed = round(sum(row['n'] * row['mean'] for row in timed))
         shown.append(('deadlines missed', f'{missed:,}', f'of {n:,} jobs that have one'))
-    alarm = next((row for row in flows if row['flow'] == 'alarm' and row['latency']['p99'] is not None), None)
-    if alarm:
-        median = spell(alarm['latency']['p50'], 's')
-        share = spell(alarm['crypto_latency_share']['mean'], '1')
-        shown.append(('alarm latency, p99', spell(alarm['latency']['p99'], 's'),
-                      f'median {median}; cryptography is {share} of the mean'))
+    alarm = rows.get(('latency', 'alarm', None))
+    if alarm is not None and alarm['n']:
+        most = next((name for name in ('p99', 'p95') if not is_thin(name, alarm['n'])), 'p50')
+        share = spell(mean(rows, 'crypto_latency_share', 'alarm'), '1')
+        shown.append((f'alarm latency, {STATISTICS[most]}', spell(alarm[most], 's'),
+                      f'of {alarm["n"]:,} alarms; cryptography is {share} of the mean'))
     priced = classes.filter(pl.col('crypto_share').is_finite() & (pl.col('crypto_share') > 0))
     if priced.height:
-        most = priced.row(priced['crypto_share'].arg_max() or 0, named=True)
-        shown.append(('energy for cryptography', spell(most['crypto_share'], '1'),
-                      f'of a device of class {most["class"]}, the class that pays most'))
-    whole = next((line for line in summary if line['metric'] == 'round_time'), None)
+        dearest = priced.row(priced['crypto_share'].arg_max() or 0, named=True)
+        shown.append(('energy for cryptography', spell(dearest['crypto_share'], '1'),
+                      f'of a device of class {dearest["class"]}, the class that pays most'))
+    whole = rows.get(('round_time', None, None))
     if whole:
-        shown.append(('a new global model', spell(whole['mean'], 's'), f'mean of {whole["n"]:,} rounds'))
+        rounds = 'one round' if whole['n'] == 1 else f'{whole["n"]:,} rounds'
+        shown.append(('a new global model', spell(whole['mean'], 's'), f'mean of {rounds}'))
     return shown
-
-
-def busiest(stations: pl.DataFrame) -> list[Row]:
-    """Return the stations with the highest utilisation, those never used left out."""
-    if stations.is_empty():
-        return []
-    used = stations.filter((pl.col('kind') != 'queue') & pl.col('utilisation').is_finite() & (pl.col('served') > 0))
-    return used.sort('utilisation', descending=True, maintain_order=True).head(STATIONS_SHOWN).to_dicts()
-
-
-def queues(stations: pl.DataFrame) -> list[Row]:
-    """Return the broker's queues, the longest on average first."""
-    if stations.is_empty():
-        return []
-    rows = stations.filter(pl.col('kind') == 'queue').sort('waiting_mean', descending=True, maintain_order=True)
-    return rows.head(QUEUES_SHOWN).to_dicts()
 
 
 def completed_latencies(jobs: pl.DataFrame, flows: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -260,21 +223,21 @@ def stage_times(jobs: pl.DataFrame, stages: pl.DataFrame, flows: Sequence[str]) 
                     waiting_s=(pl.col('elapsed_s') - pl.col('service_s')) / pl.col('n'), n='n'))
 
 
-def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str, Markup]:
+def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str, tuple[Figure, str]]:
     """Return the figures that this run has data for, by name."""
-    jobs, drawn = run.table('jobs'), dict[str, tuple[Figure, str]]()
+    jobs, found = run.table('jobs'), dict[str, tuple[Figure, str]]()
     flows = flow_names(run.summary)
     latencies = completed_latencies(jobs, flows)
     if latencies:
-        drawn['latency'] = figures.latency_figure(latencies), 'Empirical distribution of latency for each flow'
+        found['latency'] = figures.latency_figure(latencies), 'Empirical distribution of latency for each flow'
     times = stage_times(jobs, run.table('stages'), flows)
     if not times.is_empty():
-        drawn['stages'] = figures.stage_figure(times), 'Mean seconds of each stage for each flow, waiting and service'
+        found['stages'] = figures.stage_figure(times), 'Mean seconds of each stage for each flow, waiting and service'
     if classes.filter(pl.col('power_w').is_finite() & (pl.col('power_w') > 0)).height:
-        drawn['power'] = figures.power_figure(classes), 'Mean power of each class of devices, and of cryptography'
+        found['power'] = figures.power_figure(classes), 'Mean power of each class of devices, and of cryptography'
     if rounds.height:
-        drawn['rounds'] = figures.rounds_figure(rounds), 'Duration of each round of learning, and its clients'
-    return {name: Markup(figures.to_svg(figure, name, label)) for name, (figure, label) in drawn.items()}
+        found['rounds'] = figures.rounds_figure(rounds), 'Duration of each round of learning, and its clients'
+    return found
 
 
 def _reasons(manifest: Tree) -> str:

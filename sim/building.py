@@ -208,8 +208,9 @@ class ModelBuilder:
         """Add a route template; one that is not `listed` is only reached as a fallback."""
         row = len(self._routes)
         self._routes.append({
-            'hop_first': len(self._hops), 'n_hops': len(hops), 'stream': stream, 'priority': priority,
-            'deadline_s': deadline_s, 'wire_bytes': wire_bytes, 'crypto_bytes': crypto_bytes, 'fallback': fallback,
+            'hop_first': len(self._hops), 'n_hops': len(hops), 'stream': stream, 'class_row': class_row,
+            'priority': priority, 'deadline_s': deadline_s, 'wire_bytes': wire_bytes, 'crypto_bytes': crypto_bytes,
+            'fallback': fallback,
         })
         self._guards.append(guards)
         _assert_consumer_is_chosen(hops)

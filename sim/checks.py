@@ -4,11 +4,11 @@ Each check yields (location, message); the first one found is reported.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from sim import wire
-from sim.errors import InputError
+from sim.errors import InputError, suggestion
 from sim.hospital import AUTHORITY, CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.loading import Origin
 from sim.placement import reserved_cores, server_cores
@@ -123,6 +123,16 @@ def _edge(scenario: Scenario) -> Findings:
             yield ('edge', 'nodes', name), (
                 f'has {cores:g} cores, but pods, broker and K3s reserve {reserved:g}; take fewer replicas or '
                 'pod_cores, or more nodes')
+    server = scenario.edge.server
+    try:
+        cores = load_profile(server.profile).cores.value
+    except InputError as error:
+        yield ('edge', 'server', 'profile'), str(error)
+        return
+    if server.cores > cores:
+        yield ('edge', 'server', 'cores'), (
+            f'{server.cores} are more than the {cores:g} of its profile {server.profile}; take fewer, or a profile of '
+            'a larger computer')
     if server_cores(scenario) < 1:
         yield ('edge', 'server', 'cores'), (
             f'{scenario.edge.server.cores} cores leave none beside the {reserved_cores(scenario, SERVER):g} reserved')
@@ -202,6 +212,5 @@ def _outages(scenario: Scenario) -> Findings:
             yield ('outages', i, 'begin'), f'{outage.begin:g} s is not before the end of the run'
 
 
-def _unknown(name: str, known: object, where: str) -> str:
-    names = ', '.join(list(known)[:12])  # type: ignore[call-overload]
-    return f"'{name}' is not in {where}; there is {names or 'nothing'}"
+def _unknown(name: str, known: Iterable[str], where: str) -> str:
+    return f"'{name}' is not in {where}; {suggestion(name, known)}"

@@ -3,6 +3,10 @@
 Every message is one line: where, what was found, what was expected, what to do.
 """
 
+import difflib
+from collections.abc import Iterable
+
+NAMES_SHOWN = 12
 LENGTH_MAX = 1_000  # characters of a message; what was found may be a megabyte
 
 
@@ -10,6 +14,13 @@ def one_line(text: str) -> str:
     """Return a text without what a terminal would act on, and without its middle if it is too long."""
     line = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
     return line if len(line) <= LENGTH_MAX else f'{line[:LENGTH_MAX // 2]} … {line[-LENGTH_MAX // 2:]}'
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return what a name that is not known may have meant, or what is known."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean '{near[0]}'?" if near else f'there is {", ".join(names[:NAMES_SHOWN]) or "nothing"}'
 
 
 class IomtwinError(Exception):

@@ -1,4 +1,4 @@
-"""How much memory a run takes, said before it starts; and how much there is.
+"""How much memory a run takes, said before it starts and measured when it ends; and how much there is.
 
 The tables of the compiled engine are counted as they will be allocated, the rows of traced jobs and hops by the number
 that the sources are due to launch. Left out: jobs under way (a few hundred bytes each, few unless a station is
@@ -6,6 +6,8 @@ overloaded), and what the reference engine takes beyond this.
 """
 
 import re
+import resource
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ from sim.sources import ARRIVAL, BLOCK_ARRIVALS, EMITTER, EMITTERS_AN_ARRIVAL
 RECORDING_BYTES = 64  # an entity: eight sums
 TABLES_RATIO = 5.0  # the tables of a run folder and the copies on the way there, by the rows: 4 to 5.4 measured
 MEMINFO = Path('/proc/meminfo')
+STATUS, CLEAR_REFS = Path('/proc/self/status'), Path('/proc/self/clear_refs')
+RESET_PEAK = '5'  # proc(5): of the resident set, since Linux 4.0
 CGROUPS = Path('/proc/self/cgroup')
 CGROUP_ROOT = Path('/sys/fs/cgroup')
 
@@ -38,6 +42,18 @@ def check_memory(model: Model, trace: Trace) -> None:
         advice = 'run it with --trace none' if trace != 'none' else 'take fewer devices, or a machine with more memory'
         raise RunError(f'{model.name}: would take about {_gib(needed)} more memory, and {_gib(available)} are '
                        f'available; {advice}')
+
+
+def forget_peak() -> None:
+    """Let the peak of this process's memory begin anew, where the system can: it has made other runs, perhaps."""
+    with suppress(OSError):
+        CLEAR_REFS.write_text(RESET_PEAK)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has had since `forget_peak`, or ever where that could do nothing."""
+    found = re.search(r'^VmHWM:\s+(\d+) kB', _text(STATUS), re.MULTILINE)
+    return 1024 * int(found[1] if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def table_bytes(model: Model) -> int:

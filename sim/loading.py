@@ -8,15 +8,16 @@ import csv
 import difflib
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sim.errors import InputError
+from sim.errors import InputError, suggestion
 from sim.resolving import resolve
 from sim.scenario import Scenario
 from sim.suites import PARTS
@@ -112,9 +113,8 @@ def _find(source: str | Path) -> Path:
     shipped = SHIPPED / f'{source}.yaml'
     if str(source) in shipped_scenarios():
         return shipped
-    near = difflib.get_close_matches(str(source), shipped_scenarios(), n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"write a path or one of {', '.join(shipped_scenarios())}"
-    raise InputError(f"'{source}' is neither a .yaml file nor a shipped scenario; {hint}")
+    raise InputError(f"'{source}' is neither a .yaml file nor a shipped scenario; "
+                     f'{suggestion(str(source), shipped_scenarios())}')
 
 
 def _override(data: Any, text: str) -> Location:
@@ -134,6 +134,9 @@ def _override(data: Any, text: str) -> Location:
         part = _part(node, name, key)
         location = (*location, part)
         if isinstance(node, dict) and node.get(part) is None:
+            if node and _is_named(location[:-1]):
+                raise InputError(f"--set {key}: there is no '{part}' in {spell_key(location[:-1])}; "
+                                 f'{suggestion(part, node)} To add one, set it whole: {spell_key(location)}={{…}}')
             node[part] = {}
             first_new = first_new or location
         node = node[part]
@@ -208,7 +211,7 @@ def _sentence(error: ErrorDetails, location: Location) -> str:
     if kind == 'missing':
         return 'is missing; add it'
     if kind == 'extra_forbidden':
-        known = sorted(_known_keys(location))
+        known = sorted(_keys(_schema(location[:-1])))
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
     if kind == 'value_error':
@@ -222,12 +225,29 @@ def _sentence(error: ErrorDetails, location: Location) -> str:
     return f'found {found}; {message[0].lower()}{message[1:]}'
 
 
-def _known_keys(location: Location) -> list[str]:
-    """Return the keys that the schema has beside the last one of a location."""
+def _schema(location: Location) -> Any:
+    """Return the type of what the schema has at a location; None if it has nothing there."""
     part: Any = Scenario
-    for key in location[:-1]:
-        if isinstance(part, type) and issubclass(part, BaseModel) and key in part.model_fields:
-            part = part.model_fields[str(key)].annotation
-        arguments = [a for a in getattr(part, '__args__', ()) if isinstance(a, type) and issubclass(a, BaseModel)]
-        part = arguments[0] if arguments else part
-    return list(part.model_fields) if isinstance(part, type) and issubclass(part, BaseModel) else []
+    for key in location:
+        kind = _kind(part)
+        if get_origin(kind) in (Mapping, tuple):
+            part = get_args(kind)[1 if get_origin(kind) is Mapping else 0]
+        else:
+            part = kind.model_fields[key].annotation if key in _keys(kind) else None
+    return _kind(part)
+
+
+def _kind(part: Any) -> Any:
+    """Return a type without what may be absent and what is only annotated."""
+    while get_origin(part) in (Annotated, Union, UnionType):
+        part = get_args(part)[0]
+    return part
+
+
+def _keys(kind: Any) -> list[str]:
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _is_named(location: Location) -> bool:
+    """Return whether the keys at a location are names that the scenario's author gives."""
+    return get_origin(_schema(location)) is Mapping

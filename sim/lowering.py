@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import checks
+from sim import checks, placement
 from sim.building import ModelBuilder
 from sim.errors import InputError
 from sim.flows import (
@@ -31,10 +31,10 @@ from sim.infrastructure import Links, add_access_points, add_cluster, add_wires
 from sim.key_life import add_keys
 from sim.loading import Origin
 from sim.model import LISTED, PERIODIC, POISSON, LearningPlan, Model
-from sim.profiles import Profile, load_profile
+from sim.profiles import MissingCost, Profile, load_profile
 from sim.routing import Cluster, Costing, FlowSizes, Path, Router
 from sim.scenario import DeviceClass, Learning, Scenario, Stream
-from sim.yaml_source import Location
+from sim.yaml_source import Location, spell_key
 
 TRUST_OPTIONS = {'signed': frozenset({CERTIFIED, EPHEMERAL}), 'pre-shared-kem': frozenset({PRE_SHARED, EPHEMERAL}),
                  'pre-shared': frozenset({PRE_SHARED})}
@@ -53,10 +53,11 @@ def lower(scenario: Scenario, origin: Origin) -> Model:
     builder = ModelBuilder(scenario.name, scenario.seed)
     wires = add_wires(builder, hospital)
     add_access_points(builder, scenario, hospital, wires)
-    cluster = add_cluster(builder, scenario, wires, _profiles(scenario, origin, ('edge', 'nodes')))
+    computers = _profiles(scenario, origin, ('edge', 'nodes'))
+    cluster = add_cluster(builder, scenario, wires, computers)
     workers = (SERVER,) if scenario.keys is None else cluster.workers
     population = _add_population(builder, scenario, hospital, _profiles(scenario, origin, ('devices',)), workers)
-    ways = Ways(builder, scenario, origin, hospital, wires, cluster, population)
+    ways = Ways(builder, scenario, origin, hospital, wires, cluster, computers, population)
     for name, device in scenario.devices.items():
         for stream_name, stream in device.streams.items():
             _add_stream(builder, ways, name, stream_name, stream)
@@ -75,8 +76,8 @@ def _profiles(scenario: Scenario, origin: Origin, table: Location) -> dict[str, 
     if table == ('devices',):
         named = {name: ((*table, name, 'profile'), device.profile) for name, device in scenario.devices.items()}
     else:
-        named = {name: ((*table, name, 'profile'), node.profile) for name, node in scenario.edge.nodes.items()}
-        named[SERVER] = ('edge', 'server', 'profile'), scenario.edge.server.profile
+        named = {name: (_profile_of(name), node.profile) for name, node in scenario.edge.nodes.items()}
+        named[SERVER] = _profile_of(SERVER), scenario.edge.server.profile
     found = {}
     for name, (location, profile) in named.items():
         try:
@@ -84,6 +85,11 @@ def _profiles(scenario: Scenario, origin: Origin, table: Location) -> dict[str, 
         except InputError as error:
             raise origin.error(location, str(error)) from None
     return found
+
+
+def _profile_of(computer: str) -> Location:
+    """Return where the profile of a computer is named."""
+    return ('edge', 'server', 'profile') if computer == SERVER else ('edge', 'nodes', computer, 'profile')
 
 
 # -- entities -------------------------------------------------------------------------------------------------
@@ -120,9 +126,10 @@ class Ways:
     """Adds the routes of streams. Invariant: one queue a place and priority class, added when first asked for."""
 
     def __init__(self, builder: ModelBuilder, scenario: Scenario, origin: Origin, hospital: Hospital,
-                 wires: Mapping[str, Links], cluster: Cluster, population: Population) -> None:
+                 wires: Mapping[str, Links], cluster: Cluster, computers: Mapping[str, Profile],
+                 population: Population) -> None:
         self._builder, self._scenario, self._origin, self._hospital = builder, scenario, origin, hospital
-        self._wires, self._cluster, self._population = wires, cluster, population
+        self._wires, self._cluster, self._computers, self._population = wires, cluster, computers, population
         self._costing = Costing(builder, scenario.crypto)
         self._queues: dict[tuple[str, int], int] = {}
         self._options = frozenset(
@@ -149,14 +156,26 @@ class Ways:
                 path = self._path(floor, device, end, uplink)
                 try:
                     route = router.route(FLOWS[flow], sizes, path)
-                except InputError as error:
-                    raise self._origin.error(location, f'{error}{_other_trust(flow, device)}') from None
+                except MissingCost as error:
+                    where, needed = self._profile_lacking(error, class_name), spell_key(location)
+                    said = f'{error}{_other_trust(flow, device)}; {needed} needs it'
+                    raise self._origin.error(where, said) from None
                 fallback = self._builder.route(
                     stream, class_row, route.hops, group=floor - 1, priority=sizes.priority,
                     deadline_s=sizes.deadline_s, wire_bytes=route.wire_bytes, crypto_bytes=route.crypto_bytes,
                     guards=path.uplink if crosses and uplink == PRIMARY else (), fallback=fallback,
                     listed=uplink == PRIMARY)
         return class_row
+
+    def _profile_lacking(self, error: MissingCost, class_name: str) -> Location:
+        """Return where the profile is named that lacks a number."""
+        if error.place == 'device':
+            return ('devices', class_name, 'profile')
+        scenario = self._scenario
+        nodes = {'server': [SERVER], 'broker': [scenario.broker.node],
+                 'authority': [scenario.keys.authority] if scenario.keys else []}.get(
+            error.place, [*placement.pods(scenario).values(), SERVER])
+        return _profile_of(next(node for node in nodes if self._computers[node].sha256 == error.digest))
 
     def _floors(self, class_name: str, device: DeviceClass | None) -> list[int]:
         if device is None:

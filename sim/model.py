@@ -104,6 +104,7 @@ class Routes:
     hop_first: Ints
     n_hops: Ints
     stream: Ints
+    class_row: Ints
     priority: Ints  # 0 is the most urgent
     deadline_s: Floats  # inf where there is none
     wire_bytes: Ints  # what one job puts on a link: payload, crypto, messaging, transport

@@ -28,7 +28,15 @@ SHIPPED = ROOT / 'scenarios' / 'profiles'
 
 
 class MissingCost(InputError):  # noqa: N818 - it says what is missing, as the message does
-    """A profile has no number for a stage: nobody published one, or nobody wrote it down."""
+    """A profile has no number for a stage: nobody published one, or nobody wrote it down.
+
+    `digest` is that of the profile, and `place` where the stage is, which who asks for the number knows.
+    """
+
+    def __init__(self, message: str, digest: str) -> None:
+        super().__init__(message)
+        self.digest = digest
+        self.place = ''
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,8 @@ class Profile:
         if found is None:
             names = profiles_with(stage, variant)
             remedy = f'use {" or ".join(names)}' if names else 'no shipped profile has it: use another variant'
-            raise MissingCost(f'profile {self.name}: found no cost for {stage} {variant}; '
-                              f'expected a number with a source; {remedy}, or add the number to the profile')
+            raise MissingCost(f'profile {self.name}: found no cost for {stage} {variant}; expected a number with a '
+                              f'source; {remedy}, or add the number to the profile', self.sha256)
         return found
 
 

@@ -1,23 +1,24 @@
 """Many runs: one after the other in this process, or on several processes; each leaves its run folder or nothing.
 
-Workers are separate processes that take plans from one list. An interrupt, the death of one of them, or that of the
-parent ends them all at once; what they had not finished is removed, what they had is kept.
+Workers are separate processes; each has a pipe to its parent, who hands out one plan at a time. They share nothing, no
+queue, lock or semaphore that a death could leave behind. An interrupt, the death of one of them, or that of the parent
+ends them all at once; what they had not finished is removed, what they had is kept.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
 
 from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
@@ -28,8 +29,8 @@ from sim.running import EngineName, execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
 
 Progress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
-POLL_S = 0.2  # how often the parent looks after its workers
 END_S = 10.0  # what workers get to tidy up
+ENDED = 143  # 128 + SIGTERM
 
 
 @dataclass(frozen=True)
@@ -113,15 +114,13 @@ def _ignore(plan: int, share: float, n_jobs: int) -> None:
 def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish: Callable[[Path], object] | None,
                   tell: Progress) -> list[Run]:
     context = multiprocessing.get_context('spawn')
-    tasks, news = context.Queue(), context.Queue()
-    for i, plan in enumerate(plans):
-        tasks.put((i, plan))
-    for _ in range(n):
-        tasks.put(None)
-    workers = [context.Process(target=_work, args=(tasks, news, out, trace, finish), daemon=True) for _ in range(n)]
+    pipes = [context.Pipe() for _ in range(n)]
+    workers = [context.Process(target=_work, args=(theirs, out, trace, finish), daemon=True) for _, theirs in pipes]
     try:
         _start(workers)
-        folders = _follow(workers, news, len(plans), tell)
+        for _, theirs in pipes:
+            theirs.close()  # so that a worker's death ends its pipe
+        folders = _follow(dict(zip((ours for ours, _ in pipes), workers, strict=True)), plans, tell)
         for worker in workers:
             worker.join(END_S)
     finally:
@@ -130,8 +129,8 @@ def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish
             for worker in workers:
                 if worker.pid is not None:
                     remove_partial(parent, worker.pid)
-        for channel in (tasks, news):
-            channel.cancel_join_thread()
+        for ours, _ in pipes:
+            ours.close()
     return [read_run(folders[i]) for i in range(len(plans))]
 
 
@@ -168,28 +167,39 @@ def _stop(workers: Sequence[SpawnProcess]) -> None:
             worker.join()
 
 
-def _follow(workers: Sequence[SpawnProcess], news: Any, n_plans: int, tell: Progress) -> dict[int, Path]:
-    """Collect what workers say until every plan has its folder."""
+def _follow(workers: Mapping[Connection, SpawnProcess], plans: Sequence[Plan], tell: Progress) -> dict[int, Path]:
+    """Hand out the plans, one at a time to each worker, and collect what they say until every plan has its folder."""
+    tasks = iter(enumerate(plans))
     folders: dict[int, Path] = {}
-    while len(folders) < n_plans:
-        exit_codes = [worker.exitcode for worker in workers]
-        dead = [code for code in exit_codes if code not in (None, 0)]
-        if dead:
-            raise RunError(f'a worker process died ({_cause(dead[0])}); try --jobs 1')
-        try:
-            i, what, value = news.get(timeout=POLL_S)
-        except queue.Empty:
-            if None not in exit_codes:
-                raise RunError('the worker processes ended with runs left to make; try --jobs 1') from None
-            continue
-        if what == 'progress':
-            tell(i, *value)
-        elif what == 'done':
-            folders[i] = value
-            tell(i, 1.0, 0)
-        else:
-            raise value
+    busy = dict(workers)
+    for channel, worker in workers.items():
+        with _death_told(worker):
+            channel.send(next(tasks))  # there are no more workers than plans
+    while busy:
+        for channel in [channel for channel in wait(list(busy)) if isinstance(channel, Connection)]:
+            with _death_told(workers[channel]):
+                i, what, value = channel.recv()
+                if what == 'done':
+                    task = next(tasks, None)
+                    channel.send(task)
+                    if task is None:  # it ends now
+                        del busy[channel]
+            if what == 'error':
+                raise value
+            if what == 'done':
+                folders[i] = value
+            tell(i, *(value if what == 'progress' else (1.0, 0)))
     return folders
+
+
+@contextmanager
+def _death_told(worker: SpawnProcess) -> Iterator[None]:
+    """Say what a worker died of when its pipe ends."""
+    try:
+        yield
+    except (EOFError, OSError):
+        worker.join(END_S)
+        raise RunError(f'a worker process died ({_cause(worker.exitcode)}); try --jobs 1') from None
 
 
 def _cause(exit_code: int | None) -> str:
@@ -199,39 +209,37 @@ def _cause(exit_code: int | None) -> str:
     return f'exit code {exit_code}'
 
 
-def _tell_parent(news: Any, plan: int, share: float, n_jobs: int) -> None:
-    news.put((plan, 'progress', (share, n_jobs)))
-
-
-def _work(tasks: Any, news: Any, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
+def _work(parent: Connection, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
     """Make runs until there are no more; SIGTERM unwinds, so that no partial folder stays."""
     heard = []
 
     def end(*_: object) -> None:
         heard.append(True)
-        news.cancel_join_thread()  # perhaps nobody reads any more
-        sys.exit(143)
+        sys.exit(ENDED)
 
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _work_off(tasks, news, out, trace, finish)
-    except Exception:
-        if not heard:
+        _work_off(parent, out, trace, finish)
+    except Exception as error:
+        if not heard and not isinstance(error, (EOFError, ConnectionError)):
             raise
-        sys.exit(143)  # a library made something else of the first one
+        sys.exit(ENDED)  # a library made something else of the first one; or the parent is gone
 
 
-def _work_off(tasks: Any, news: Any, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
-    while (task := tasks.get()) is not None:
+def _work_off(parent: Connection, out: Path, trace: Trace, finish: Callable[[Path], object] | None) -> None:
+    while (task := parent.recv()) is not None:
         i, plan = task
         try:
-            run = simulate(plan, out, trace=trace, finish=finish,
-                           progress=partial(_tell_parent, news, i))
+            run = simulate(plan, out, trace=trace, finish=finish, progress=partial(_tell_progress, parent, i))
         except IomtwinError as error:
-            news.put((i, 'error', error))
+            parent.send((i, 'error', error))
             return
-        news.put((i, 'done', run.folder))
+        parent.send((i, 'done', run.folder))
+
+
+def _tell_progress(parent: Connection, plan: int, share: float, n_jobs: int) -> None:
+    parent.send((plan, 'progress', (share, n_jobs)))
 
 
 def _end_with_parent() -> None:

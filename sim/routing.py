@@ -34,7 +34,7 @@ from sim.model import (
     SLOTS,
     TRANSMITS,
 )
-from sim.profiles import Cost, Noise, Profile
+from sim.profiles import Cost, MissingCost, Noise, Profile
 from sim.scenario import AccessPointKind, Crypto, Scenario, Wire
 from sim.suites import variant
 
@@ -199,7 +199,11 @@ class Router:
     def _service(self, stage: Stage, sizes: FlowSizes, flags: int, *, is_visit: bool) -> Hop:
         """Return the hop of a stage at a computer."""
         station, profiles = self._station(stage, is_visit=is_visit)
-        curve, law = self._costing.rows(profiles, stage.name)
+        try:
+            curve, law = self._costing.rows(profiles, stage.name)
+        except MissingCost as error:
+            error.place = stage.place
+            raise
         is_crypto = stage.name.startswith(CRYPTO_STAGES)
         flags |= (CRYPTO if is_crypto else 0) | (MARKED if stage.is_marked else 0) | (
             CHECKS_KEY if stage.checks_key else 0) | (SEALS if stage.seals else 0)

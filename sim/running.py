@@ -10,7 +10,7 @@ from typing import Literal
 from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
 from sim.engines import compiled, reference
-from sim.footprint import check_memory
+from sim.footprint import check_memory, forget_peak
 from sim.key_authority import KeyAuthority
 from sim.loading import Origin
 from sim.lowering import lower
@@ -66,13 +66,14 @@ def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', 
 
 
 def prepare(scenario: Scenario, origin: Origin) -> Lowered:
-    """Lower a scenario: all that can be wrong with it shows here.
+    """Lower a scenario: all that can be wrong with it shows here. The peak memory of its run counts from here on.
 
     Raises
     ------
     InputError
         If its parts do not fit together, or a profile lacks a number.
     """
+    forget_peak()
     begin = time.perf_counter()
     with compilation_timed() as compilation:
         model, profiles = lower(scenario, origin), profiles_of(scenario)

@@ -4,24 +4,31 @@ import re
 import shutil
 import subprocess
 from html import unescape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis import figures
+from analysis.compare import compare
+from analysis.comparison_report import Side, page_name, write_comparison
 from analysis.formats import spell
+from analysis.replication_report import write_replications
+from analysis.replications import intervals
 from analysis.report import completed_latencies, flow_names, stage_times, write_report
 from sim.loading import load
 from sim.results.contents import write_run
-from sim.results.folder import complete_folder, read_run
+from sim.results.folder import Run, complete_folder, read_run
 from sim.results.recording import Trace
 from sim.running import execute
 
 SHORT = ('duration=20 s', 'warm_up=2 s', 'drain=5 s', 'learning.start=3 s', 'learning.pause=1 s', 'learning.rounds=2')
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+LOADS = r'https?:|//[a-z]|<script|<link|<img|<iframe|\bsrc=|@import|url\((?!#)'
 MARKUP = '<script>--></style>$x'
 PROBE = """<script>
   console.info('probe');
@@ -78,7 +85,7 @@ def test_report_is_one_file_that_asks_for_nothing(folder: Path) -> None:
     """The page holds no address and no element that loads anything; four figures stand in it as SVG."""
     page = page_of(folder)
     assert write_report(folder) == folder / 'report.html'
-    assert not re.findall(r'https?:|//[a-z]|<script|<link|<img|<iframe|\bsrc=|@import|url\((?!#)', page)
+    assert not re.findall(LOADS, page)
     assert page.count('<svg') == 4
 
 
@@ -133,6 +140,68 @@ def test_invalid_run_says_so_and_why(folder: Path, tmp_path: Path) -> None:
     assert '<span class="badge">valid</span>' not in page
 
 
+def test_no_two_ticks_of_a_panel_overlap(folder: Path) -> None:
+    """Where the time goes: the labels of the ticks of each panel stand apart, as Matplotlib measures them."""
+    run = read_run(folder)
+    times = stage_times(run.table('jobs'), run.table('stages'), flow_names(run.summary))
+    figure = figures.stage_figure(times)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert len(figure.axes) == times['flow'].n_unique()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        labels = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+        boxes = sorted((box.x0, box.x1) for box in (label.get_window_extent() for label in labels))
+        assert len(boxes) > 1
+        assert all(end < begin for (_, end), (begin, _) in pairwise(boxes))
+
+
+@pytest.fixture(scope='module')
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Three seeds of the ward."""
+    out = tmp_path_factory.mktemp('seeds')
+    return [read_run(make_run(out / f'seed-{seed}', f'seed={seed}', trace='none')) for seed in (1, 2, 3)]
+
+
+def test_page_of_replications_has_every_interval_and_a_figure(seeds: list[Run], tmp_path: Path) -> None:
+    """Mean and bounds of every metric in full, one figure, what was asked, and nothing that loads anything."""
+    page = (write_replications(seeds, tmp_path) / 'report.html').read_text('utf-8')
+    shown = set(re.findall(r'<data value="([^"]+)"', page))
+    for row in intervals(seeds).to_dicts():
+        assert {repr(row[name]) for name in ('mean', 'ci95_low', 'ci95_high') if row[name] is not None} <= shown
+    assert page.count('<svg') == 1
+    assert 'Seeds 1, 2, 3;' in page
+    assert 'iomtwin run scenario.yaml --seed 1 --replications 3' in page
+    assert not re.findall(LOADS, page)
+
+
+def test_page_of_a_comparison_says_what_differs_and_by_how_much(seeds: list[Run], tmp_path: Path) -> None:
+    """Without sealing and without learning, two seeds: the keys, every difference in full, what is lacking, figures."""
+    unlike = ('crypto.aead=none', 'learning=null')
+    plain = [read_run(make_run(tmp_path / f'seed-{seed}', f'seed={seed}', *unlike, trace='none')) for seed in (1, 2)]
+    sides = [Side('ward', seeds), Side('plain <b>', plain), Side('again', seeds)]
+    differences = [compare(seeds, other.runs) for other in sides[1:]]
+    page = write_comparison(sides, differences, tmp_path / 'compare').read_text('utf-8')
+    shown = set(re.findall(r'<data value="([^"]+)"', page))
+    moved = differences[0].filter((pl.col('difference') != 0) & pl.col('difference').is_not_null())
+    assert {repr(value) for value in moved['difference']} <= shown
+    assert re.search(r'<th scope="row">crypto.aead</th><td[^>]*>Ascon-AEAD128</td><td[^>]*>none</td>', page)
+    assert re.search(r'—: plain &lt;b&gt; lacks \d+ metrics', page)
+    assert 'plain <b>' not in page
+    assert 'Both are the same scenario.' in page
+    assert page.count('<svg') == 1
+    assert not re.findall(LOADS, page)
+
+
+def test_no_two_comparisons_have_one_page(seeds: list[Run]) -> None:
+    """Other seeds, another order, other names: four pages of four names, and short ones."""
+    sides = [Side('a' * 200, seeds[:2]), Side('b', seeds[1:])]
+    names = {page_name(sides), page_name(sides[::-1]), page_name([sides[0], Side('c', seeds)]),
+             page_name([sides[0], Side('b', seeds)])}
+    assert len(names) == 4
+    assert max(map(len, names)) < 150
+
+
 def test_names_are_text_wherever_they_stand(hostile: Path) -> None:
     """Markup in a name, in tables and in figures, reaches the page as text only."""
     page = page_of(hostile)
@@ -154,7 +223,7 @@ def test_numbers_that_are_none_are_dashes(hostile: Path) -> None:
     page = page_of(hostile)
     shown = {re.sub(r'<[^>]*>', '', cell).strip() for cell in re.findall(r'<td.*?</td>|<text.*?</text>', page)}
     assert not {text for text in shown if re.search(r'\b(nan|inf|none|null)\b', text, re.IGNORECASE)}
-    assert {'-', '∞'} <= shown
+    assert {'—', '∞'} <= shown
 
 
 def test_run_without_trace_and_learning_has_a_page(tmp_path: Path) -> None:
@@ -172,7 +241,7 @@ def test_run_in_which_nothing_arrives_has_a_page(tmp_path: Path) -> None:
     page = page_of(run)
     launched = next(row for row in read_run(run).summary if row['metric'] == 'unfinished' and row['flow'] == 'vitals')
     assert launched['mean'] == launched['n'] > 0
-    assert f'<td class="bad">{launched["n"]:,}</td>' in page
+    assert re.search(rf'<td class="bad"><data [^>]*>{launched["n"]:,}</data></td>', page)
     assert 'Latency of completed jobs.' not in page
 
 
@@ -213,7 +282,7 @@ def test_thinned_curve_is_exact_where_it_has_points(n: int) -> None:
 
 
 @pytest.mark.parametrize(('value', 'unit', 'text'), [
-    (None, 's', '-'), (math.nan, 'J', '-'), (math.inf, 'd', '∞ days'), (0.0, 's', '0 s'), (0.0, '1', '0 %'),
+    (None, 's', '—'), (math.nan, 'J', '—'), (math.inf, 'd', '∞ days'), (0.0, 's', '0 s'), (0.0, '1', '0 %'),
     (0.0123, 's', '12.3 ms'), (59.0, 's', '59 s'), (600.0, 's', '10 min'),
     (7_200.0, 's', '2 h'), (999.0, 'B', '999 B'), (47_096_640.0, 'B', '47.1 MB'), (0.0162, '1', '1.62 %'),
     (1e-9, '1', '<0.001 %'), (0.00107, 'W', '1.07 mW'), (35.17, 'd', '35.2 days'), (1234.0, '', '1,234'),
@@ -236,6 +305,22 @@ def browse(page: Path, width: int, profile: Path) -> tuple[dict[str, Any], list[
     assert seen is not None, shown.stdout[:2_000]
     found: dict[str, Any] = json.loads(unescape(seen[1]))
     return found, re.findall(r'CONSOLE[^\]]*\] "([^"]*)"', shown.stderr)
+
+
+@pytest.mark.parametrize('width', [1200, 500])
+def test_browser_shows_the_pages_of_several_runs(width: int, seeds: list[Run], tmp_path: Path) -> None:
+    """Replications and a comparison of unlike scenarios: a figure each, a silent console, no scrolling sideways."""
+    plain = [read_run(make_run(tmp_path / 'seed-1', 'crypto.aead=none', trace='none'))]
+    sides = [Side('ward', seeds), Side('plain', plain)]
+    pages = (write_replications(seeds, tmp_path) / 'report.html',
+             write_comparison(sides, [compare(seeds, plain)], tmp_path / 'compare'))
+    for i, page in enumerate(pages):
+        page.write_text(page.read_text('utf-8').replace('</body>', PROBE + '</body>'), 'utf-8')
+        seen, console = browse(page, width, tmp_path / f'chromium-{i}')
+        assert console == ['probe']
+        assert seen['page'] <= seen['width']
+        assert len(seen['svgs']) == 1
+        assert all(wide > 400 and high > 100 for wide, high in seen['svgs'])
 
 
 @pytest.mark.parametrize('width', [1200, 500])

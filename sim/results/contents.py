@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.footprint import peak_bytes
 from sim.profiles import Profile
 from sim.resolving import labels, scenario_hash, write_resolved
 from sim.results.folder import write_table
@@ -58,7 +58,7 @@ def _manifest(execution: Execution) -> dict[str, Any]:
         'n_jobs': recording.n_launched, 'n_hops': recording.n_hops, 'n_events': recording.n_events,
         'simulated_s': recording.end_s, 'lowering_wall_s': execution.lowering_wall_s,
         'engine_wall_s': execution.engine_wall_s, 'compile_wall_s': execution.compile_wall_s,
-        'peak_memory_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        'peak_memory_mib': peak_bytes() >> 20,
     }
 
 

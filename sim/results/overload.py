@@ -16,7 +16,7 @@ from sim.results.recording import Recording
 
 BUSY = 0.95  # of the time: the mean line of an M/M/1 is 18 there, and four times as long at 0.99
 LINE_MIN = 20  # waiting; more than the segments that a transfer has under way
-UNFINISHED_SHARE = 0.01  # of a flow's messages: percentiles without them are no longer those of all
+UNFINISHED_SHARE = 0.01  # of a flow's jobs: percentiles without them are no longer those of all
 NAMED = 5  # stations
 
 
@@ -41,7 +41,7 @@ def warnings(recording: Recording) -> list[str]:
     for flow in np.unique(model.stream_flow[model.sources.stream]).tolist():  # of learning, the rounds tell
         launched, left = int(recording.outcomes[flow].sum()), int(recording.outcomes[flow, UNFINISHED])
         if launched and left >= UNFINISHED_SHARE * launched:
-            found.append(f'{left:,} of {launched:,} {model.flows[flow]} messages were {OUTCOMES[UNFINISHED]} when the '
+            found.append(f'{left:,} of {launched:,} {model.flows[flow]} jobs were {OUTCOMES[UNFINISHED]} when the '
                          'run ended, and their latencies are missing: overloaded, or the drain is too short')
     return found
 

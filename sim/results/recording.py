@@ -73,8 +73,8 @@ class Recording:
     model: Model
     trace: Trace
     outcomes: NDArray[np.int64] = field(init=False)  # (n_flows, 6)
-    deadlines: NDArray[np.int64] = field(init=False)  # (n_flows,) jobs that had one
-    deadline_misses: NDArray[np.int64] = field(init=False)  # (n_flows,) of these, not delivered in time
+    deadlines: NDArray[np.int64] = field(init=False)  # (n_flows, n_classes) jobs that had one
+    deadline_misses: NDArray[np.int64] = field(init=False)  # (n_flows, n_classes) of these, not delivered in time
     latency: NDArray[np.int64] = field(init=False)  # (n_flows, N_BINS)
     latency_sum_s: NDArray[np.float64] = field(init=False)
     crypto_sum_s: NDArray[np.float64] = field(init=False)
@@ -109,12 +109,15 @@ class Recording:
 
     def __post_init__(self) -> None:
         """Make the empty arrays."""
-        n_flows, n_entities = len(self.model.flows), self.model.entities.key.size
+        n_flows, n_classes = len(self.model.flows), len(self.model.classes.name)
+        n_entities = self.model.entities.key.size
         n_stations, n_queues = self.model.stations.n, len(self.model.queues.name)
         self.outcomes = np.zeros((n_flows, len(OUTCOMES)), np.int64)
         self.latency = np.zeros((n_flows, N_BINS), np.int64)
         self.stage_s = np.zeros((n_flows, len(self.model.stages)))
-        for name in ('deadlines', 'deadline_misses', 'wire_bytes', 'crypto_bytes'):
+        for name in ('deadlines', 'deadline_misses'):
+            setattr(self, name, np.zeros((n_flows, n_classes), np.int64))
+        for name in ('wire_bytes', 'crypto_bytes'):
             setattr(self, name, np.zeros(n_flows, np.int64))
         for name in ('latency_sum_s', 'crypto_sum_s'):
             setattr(self, name, np.zeros(n_flows))

@@ -9,7 +9,7 @@ p99 is the bin of the longest one, not a number between two.
 time for a flow. `wire_bytes` are those of messages as they are handed to the network: payload, cryptography, AMQP and
 TLS, once for each job launched. TCP/IP, link frames and repeated frames are not in them; `radio_bytes` are what went
 over a device's air, with every repeat. `deadline_miss_ratio` is of the jobs that have a deadline: expired, or not
-delivered at all.
+delivered at all. A row with a flow and a class is of the jobs that devices of this class launched in this flow.
 """
 
 import math
@@ -58,13 +58,20 @@ def _flows(recording: Recording) -> list[dict[str, Any]]:
                         mean=recording.crypto_sum_s[i] / latency if latency > 0 else None))
         rows += [row(f'{family}_time', 's', flow=flow, n=launched, mean=float(recording.stage_s[i, stages].sum()))
                  for family, stages in families.items() if recording.stage_s[i, stages].any()]
-        if recording.deadlines[i]:
-            n = int(recording.deadlines[i])
-            rows.append(row('deadline_miss_ratio', '1', flow=flow, n=n, mean=recording.deadline_misses[i] / n))
+        rows += _deadlines(recording, i)
         rows.append(row('wire_bytes', 'B', flow=flow, n=launched, mean=int(recording.wire_bytes[i])))
         rows.append(row('crypto_wire_share', '1', flow=flow, n=launched,
                         mean=recording.crypto_bytes[i] / recording.wire_bytes[i] if recording.wire_bytes[i] else None))
     return rows
+
+
+def _deadlines(recording: Recording, flow: int) -> list[dict[str, Any]]:
+    """Return the share of a flow's deadlines that were missed: of all its jobs, then of those of each class."""
+    name, n, missed = recording.model.flows[flow], recording.deadlines[flow], recording.deadline_misses[flow]
+    rows = [row('deadline_miss_ratio', '1', flow=name, class_=recording.model.classes.name[i], n=int(n[i]),
+                mean=missed[i] / n[i]) for i in np.flatnonzero(n).tolist()]
+    total = row('deadline_miss_ratio', '1', flow=name, n=int(n.sum()), mean=missed.sum() / max(1, n.sum()))
+    return [total, *rows] if rows else []
 
 
 def device_energy(recording: Recording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from sim.engines import compiled, reference
 from sim.loading import load, shipped_scenarios
 from sim.lowering import lower
+from sim.profiles import load_profile
 from sim.results.recording import Recording
 from sim.running import run_model
 from tests.engine.cases import build
@@ -124,13 +125,15 @@ def test_an_untraced_run_has_the_same_sums(engine: Engine) -> None:
                   'devices.bedside-monitor.streams.vitals.payload=8 KiB', 'broker.detect=2 s', 'duration=20 s',
                   'warm_up=0 s', 'drain=20 s', 'outages=[{target: crypto-1, begin: 10 s, end: 19 s}]'),
                  id='thousands of messages return at once'),
-    pytest.param(('learning=null', 'broker.cores=1000', 'edge.server.cores=1024', 'duration=20 s', 'warm_up=0 s',
-                  'devices.bedside-monitor.streams.vitals.period=100 ms',
+    pytest.param(('learning=null', 'edge.server.profile=LARGE', 'broker.cores=1000', 'edge.server.cores=1024',
+                  'duration=20 s', 'warm_up=0 s', 'devices.bedside-monitor.streams.vitals.period=100 ms',
                   'outages=[{target: broker, begin: 1 s, end: 15 s}]'), id='a thousand servers wake at once'),
     pytest.param(('outages=[{target: edge-1, begin: 10 s, end: 90 s}, {target: crypto-1, begin: 20 s, end: 30 s}]',
                   *SHORTENED['ward']), id='a worker on a node that is down'),
 ])
-def test_engines_agree_when_much_happens_at_once(overrides: tuple[str, ...]) -> None:
+def test_engines_agree_when_much_happens_at_once(overrides: tuple[str, ...], tmp_path: Path) -> None:
     """What fills the pools in one event: rows and sums are equal, and memory is whole."""
-    one, other = both('ward', overrides)
+    large = tmp_path / 'x86-server.yaml'
+    large.write_bytes(load_profile('x86-server').contents.replace(b'cores: {value: 96', b'cores: {value: 1024'))
+    one, other = both('ward', tuple(override.replace('LARGE', str(large)) for override in overrides))
     same(one, other)

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 from sim.building import Hop, ModelBuilder
 from sim.model import (
@@ -22,6 +23,7 @@ from sim.model import (
     UNFINISHED,
 )
 from sim.results.histogram import bin_of
+from sim.results.recording import Trace
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
@@ -39,7 +41,26 @@ def test_late_job_goes_on_and_its_latency_counts(engine: Engine) -> None:
     assert by_end == [(2.0, DELIVERED), (4.0, DELIVERED), (6.0, EXPIRED)]
     assert recording.latency_sum_s.sum() == 12.0
     assert recording.latency.sum(axis=0)[bin_of(6.0)] == 1
-    assert recording.deadlines.tolist() == [1, 1, 1]
+    assert recording.deadlines.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize('trace', ['none', 'jobs', 'stages'])
+def test_missed_deadlines_are_those_of_a_class(trace: Trace, engine: Engine) -> None:
+    """Slow and quick devices send into one flow, in time up to 3 s: two of the slow one's three are late, untraced too.
+
+    A quick one's last job is lost to the run's end, which is a miss as well; a class without a deadline has none.
+    """
+    b = ModelBuilder()
+    stream = b.stream('alarm', 'alarm')
+    for name, times, amount, deadline_s in (('quick', [0.0, 9.0], 2.0, 3.0), ('slow', [0.0, 0.5, 1.0], 2.0, 3.0),
+                                            ('patient', [0.0], 5.0, math.inf)):
+        row = b.class_(name)
+        b.entities(row, [-1])
+        b.route(stream, row, [Hop(SERVE, b.station(name), amount=amount)], deadline_s=deadline_s)
+        b.source(stream, row, LISTED, listed=[(0, time_s) for time_s in times])
+    recording = engine(b.build(duration_s=10.0, drain_s=0.0), trace=trace)
+    assert recording.deadlines.tolist() == [[2, 3, 0]]
+    assert recording.deadline_misses.tolist() == [[1, 2, 0]]
 
 
 def test_job_that_ends_at_its_deadline_is_in_time(engine: Engine) -> None:

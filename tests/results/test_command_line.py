@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 import iomtwin
+from analysis.terminal import PIPED_COLUMNS
 from sim.loading import load
-from sim.profiles import load_profile, shipped_profiles
+from sim.profiles import load_profile, shipped_profiles, table
 from sim.resolving import scenario_hash
 from sim.results.folder import Run, find_runs
 from tests.results.runs import QUIET, ROOT, descendants, make, seeds, settings
@@ -90,9 +91,15 @@ def test_a_profile_is_printed_with_quality_and_source(
     assert done.code == 0
     assert max(map(len, done.out.splitlines())) <= int(columns)
     assert '…' not in done.out
-    assert re.search(r'^power\.base +2\.7 W +secondary ', done.out, re.MULTILINE)
-    assert re.search(r'^clock +1\.8 GHz +primary ', done.out, re.MULTILINE)
-    assert 'kem.keygen ML-KEM-768' in done.out
+    base = re.search(r'^ +power\.base +2\.7 W +secondary +\[(\d+)\]', done.out, re.MULTILINE)
+    assert base is not None
+    assert re.search(rf'^{base[1]} +pidramble\.com', done.out, re.MULTILINE)
+    assert re.search(r'^ +clock +1\.8 GHz +primary ', done.out, re.MULTILINE)
+    of_stage = done.out[done.out.index('\nkem.keygen'):done.out.index('\nkem.encaps')]
+    assert re.search(r'^ +ML-KEM-768 +89412 cycles = 49\.7 µs +primary +\[\d+\]', of_stage, re.MULTILINE)
+    sources = {row['source'] for row in table(load_profile('raspberry-pi-4'))}
+    assert len(re.findall(r'^\d+ ', done.out, re.MULTILINE)) == len(sources)
+    assert all(source in said(done.out) for source in sources)
 
 
 def test_an_unknown_profile_is_bad_input(iomt: CommandLine) -> None:
@@ -156,7 +163,7 @@ def test_check_prints_a_schema_that_describes_scenarios(iomt: CommandLine) -> No
     (['run', 'ward', '--trace', 'all'], 'expected one of none, jobs, stages'),
     (['run', 'ward', '--seed', '-1'], '--seed'), (['run', 'ward', '--set', 'seed'], 'expected KEY=VALUE'),
     (['run', 'ward', '--replications', '0'], '--replications'), (['compare', 'ward'], 'give at least two scenarios'),
-    (['report', 'nowhere'], "'nowhere' is not a run folder"),
+    (['report', 'nowhere'], "'nowhere' holds no run; give a run folder"),
 ])
 def test_what_cannot_be_understood_is_one_line_and_code_2(
         arguments: list[str], message: str, iomt: CommandLine) -> None:
@@ -175,13 +182,13 @@ def test_run_prints_its_tables_and_where_the_report_is(iomt: CommandLine, tmp_pa
     """A ward: all tables and the line on learning, within the width of output to a file; the report is there."""
     done = iomt('run', 'ward', *BRIEF, '--out', tmp_path)
     assert (done.code, done.errors) == (0, '')
-    for title in ('Messages', 'Cryptography in messages', 'Devices', 'Busiest parts', 'Federated learning: 1 of 1'):
+    for title in ('Flows', 'Cryptography in flows', 'Devices', 'Busiest stations', 'Federated learning: 1 of 1'):
         assert f'\n{title}' in f'\n{done.out}'
     *tables, counts, report = done.out.splitlines()
-    assert max(map(len, tables)) <= iomtwin.PIPED_COLUMNS
+    assert max(map(len, tables)) <= PIPED_COLUMNS
     assert '…' not in done.out
     run, = find_runs(next(tmp_path.iterdir()))
-    assert counts.startswith(f'{run.manifest["n_jobs"]:,} messages, {run.manifest["n_hops"]:,} hops, ')
+    assert counts.startswith(f'{run.manifest["n_jobs"]:,} jobs, {run.manifest["n_hops"]:,} hops, ')
     assert report == f'report: {run.folder / "report.html"}'
     assert (run.folder / 'report.html').stat().st_size > 0
 
@@ -197,16 +204,41 @@ def test_run_takes_seed_and_trace_and_engine(iomt: CommandLine, tmp_path: Path) 
 
 
 def test_run_with_replications_writes_one_folder_a_seed_and_their_tables(iomt: CommandLine, tmp_path: Path) -> None:
-    """Two seeds one after the other: folders, tables over both, a summary with intervals, and where it is."""
+    """Two seeds one after the other: folders, tables over both in one of their set, a page, and where they are."""
     done = iomt('run', QUIET, '--seed', '8', '--replications', '2', '--jobs', '1', '--out', tmp_path)
     assert (done.code, done.errors) == (0, '')
     folder, = tmp_path.iterdir()
-    assert {path.name for path in folder.iterdir()} == {'intervals.parquet', 'replications.parquet', 'seed-8', 'seed-9',
-                                                        'summary.json'}
-    assert set(pl.read_parquet(folder / 'replications.parquet')['seed']) == {8, 9}
-    assert done.out.splitlines()[-1] == (
-        f'2 runs; every mean and percentile with its 95 % interval: {folder / "summary.json"}')
+    assert {path.name for path in folder.iterdir()} == {'seed-8', 'seed-9', 'seeds-8-9'}
+    both = folder / 'seeds-8-9'
+    assert {path.name for path in both.iterdir()} == {'intervals.parquet', 'replications.parquet', 'report.html',
+                                                      'summary.json'}
+    assert set(pl.read_parquet(both / 'replications.parquet')['seed']) == {8, 9}
+    assert done.out.splitlines()[-2:] == [
+        f'2 runs; every mean and percentile with its 95 % interval: {both / "summary.json"}',
+        f'report: {both / "report.html"}']
     assert 'All numbers are means of 2 runs' in done.out
+
+
+def test_another_set_of_seeds_leaves_the_first_as_it_was(iomt: CommandLine, tmp_path: Path) -> None:
+    """Seeds 1 and 2, then 3 and 4, then 2 and 3 of one scenario: three summaries, and the first has its bytes."""
+    for i, seed in enumerate((1, 3, 2)):
+        done = iomt('run', QUIET, '--seed', str(seed), '--replications', '2', '--jobs', '1', '--out', tmp_path)
+        assert done.code == 0
+        if i == 0:
+            first = next(tmp_path.iterdir()) / 'seeds-1-2' / 'summary.json'
+            before = first.read_bytes()
+    assert first.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.glob('*/seeds-*')) == ['seeds-1-2', 'seeds-2-3', 'seeds-3-4']
+
+
+def test_report_of_the_folder_of_all_seeds_is_of_their_set(iomt: CommandLine, tmp_path: Path) -> None:
+    """Seeds 1 and 3 without one between: the page of both, in a folder that no other set has."""
+    runs = [make(tmp_path, QUIET, (), seed=seed) for seed in (1, 3)]
+    done = iomt('report', runs[0].folder.parent)
+    page = Path(done.out.strip())
+    assert done.code == 0
+    assert re.fullmatch(r'seeds-1-3-[0-9a-f]{8}', page.parent.name)
+    assert 'quiet: 2 replications' in page.read_text('utf-8')
 
 
 def test_run_follows_the_scenario_when_no_option_says_otherwise(iomt: CommandLine, tmp_path: Path) -> None:
@@ -231,21 +263,23 @@ def test_report_writes_the_page_of_a_run_again(iomt: CommandLine, quiet: Run) ->
 
 
 def test_folders_of_runs_are_compared_without_simulating(iomt: CommandLine, tmp_path: Path) -> None:
-    """A scenario's folder of two seeds, another's, and a single run: names of scenarios, pairs, and no new file."""
+    """A scenario's folder of two seeds, another's, and a single run: names of scenarios, pairs, two pages."""
     runs = {aead: [make(tmp_path / aead, QUIET, [f'crypto.aead={aead}'], seed=seed) for seed in (1, 2)]
             for aead in ('Ascon-AEAD128', 'none')}
     before = sorted(tmp_path.rglob('*'))
     folders = [side[0].folder.parent for side in runs.values()]
-    done = iomt('compare', *folders)
+    done = iomt('compare', *folders, '--out', tmp_path)
     assert (done.code, done.errors) == (0, '')
     assert done.out.startswith(f'{folders[1].name} against {folders[0].name}')
     assert '2 pairs of runs with common random numbers' in said(done.out)
     for name, aead in ((folders[0].name, 'Suite: pqc-768 (ML-KEM-768, Ascon-AEAD128, ML-DSA-65)'),
                        (folders[1].name, 'Suite: none of the shipped ones (ML-KEM-768, none, ML-DSA-65)')):
         assert f'{name}: {aead}; Keys: ' in said(done.out)
-    single = iomt('compare', runs['Ascon-AEAD128'][1].folder, folders[1])
+    single = iomt('compare', runs['Ascon-AEAD128'][1].folder, folders[1], '--out', tmp_path)
     assert 'one pair of runs' in said(single.out)
-    assert sorted(tmp_path.rglob('*')) == before
+    pages = {Path(out.splitlines()[-1].removeprefix('report: ')) for out in (done.out, single.out)}
+    assert len(pages) == 2
+    assert set(tmp_path.rglob('*')) - set(before) == {tmp_path / 'compare', *pages}
 
 
 def test_three_scenarios_are_compared_with_the_first(iomt: CommandLine, tmp_path: Path) -> None:

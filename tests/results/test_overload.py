@@ -61,14 +61,14 @@ def test_a_burst_at_the_end_is_no_overload(engine: Engine) -> None:
     assert warnings(recording) == []
 
 
-def test_messages_that_the_run_leaves_unfinished_are_counted(engine: Engine) -> None:
+def test_jobs_that_the_run_leaves_unfinished_are_counted(engine: Engine) -> None:
     """Two of a hundred messages come so late that a drain of 1 s is too short for their 3 s; one of 101 is too few."""
     for times_s, n in (([*np.arange(98.0) * 0.5, 99.0, 99.1], 1), ([*np.arange(100.0) * 0.5, 99.0], 0)):
         b = ModelBuilder()
         add_stream(b, 'vitals', times_s, [Hop(SERVE, b.station('pod', (1.0,) * 9), amount=3.0)])
         found = warnings(engine(b.build(duration_s=100.0, drain_s=1.0), trace='none'))
         assert len(found) == n
-        assert all(line.startswith('2 of 100 vitals messages were unfinished when the run ended') for line in found)
+        assert all(line.startswith('2 of 100 vitals jobs were unfinished when the run ended') for line in found)
 
 
 def test_many_stations_are_counted_not_listed(engine: Engine) -> None:
@@ -88,7 +88,7 @@ def test_an_overloaded_ward_is_not_shown_as_valid(tmp_path: Path, ward: Run) -> 
     runs = [make(tmp_path, overrides=slow, seed=seed, trace='none') for seed in (1, 2)]
     told = runs[0].manifest['warnings']
     assert any(line.startswith('overloaded: core-link-up (busy 100.0 %)') for line in told)
-    assert any('messages were unfinished' in line for line in told)
+    assert any('jobs were unfinished' in line for line in told)
     page = unescape(render(runs[0]))
     assert '<span class="badge">valid</span>' not in page
     assert all(f'Warning: {line}.' in page for line in told)

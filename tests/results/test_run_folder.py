@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -167,6 +168,15 @@ def test_the_manifest_says_what_was_run_and_with_what(ward: Run) -> None:
     assert manifest['engine_wall_s'] > 0.0
     assert manifest['compile_wall_s'] >= 0.0
     assert manifest['peak_memory_mib'] > 0
+
+
+def test_peak_memory_is_that_of_the_run_and_not_of_what_its_process_did_before(tmp_path: Path) -> None:
+    """Half a gigabyte is filled and given back before a run of three devices: its manifest does not say so."""
+    del (much := [np.ones(64 << 20)])[0]
+    assert much == []
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    found_mib = make(tmp_path, QUIET, ()).manifest['peak_memory_mib']
+    assert 0 < found_mib < peak_mib - 200
 
 
 # -- jobs ---------------------------------------------------------------------------------------------------------

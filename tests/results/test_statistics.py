@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.compare import compare
-from analysis.replications import BOUNDS, intervals, key_of, summarise, table, write
+from analysis.replication_report import write_replications
+from analysis.replications import BOUNDS, intervals, key_of, set_name, summarise, table, write
 from analysis.statistics import t_interval
 from sim.errors import InputError
 from sim.replicating import simulate_all
@@ -211,11 +213,11 @@ def test_a_metric_that_the_first_seed_lacks_is_compared_in_the_others(tmp_path: 
     assert (found['n_pairs'], found['difference'], found['ci95_low']) == (2, 2.0, 2.0)
 
 
-def test_metrics_of_one_side_only_are_left_out(tmp_path: Path) -> None:
-    """Pumps here and patches there: nothing to compare, and a table without rows."""
-    found = compare(energies(tmp_path / 'a', {1: 1.0}), energies(tmp_path / 'b', {1: 1.0}, 'patch'))
-    assert found.height == 0
-    assert {'metric', 'difference', 'n_pairs', 'ci95_low', 'ci95_high'} <= set(found.columns)
+def test_metrics_of_one_side_only_are_listed_without_a_difference(tmp_path: Path) -> None:
+    """Pumps here and patches there, two seeds: a row each, the mean of who has it, and nothing to compare."""
+    found = compare(energies(tmp_path / 'a', {1: 1.0, 2: 3.0}), energies(tmp_path / 'b', {1: 5.0, 2: 7.0}, 'patch'))
+    assert found.select('of', 'n_pairs', 'base', 'other', 'difference', 'ci95_low', 'is_settled').rows() == [
+        ('pump', 0, 2.0, None, None, None, False), ('patch', 0, None, 6.0, None, None, False)]
 
 
 def test_a_scenario_does_not_differ_from_itself(replications: list[Run]) -> None:
@@ -247,15 +249,24 @@ def test_common_random_numbers_make_differences_vary_less(tmp_path: Path) -> Non
 
 def test_the_files_of_replications_replace_earlier_ones_whole(tmp_path: Path) -> None:
     """A summary that cannot be written leaves the earlier files as they were, and nothing hidden."""
-    runs = energies(tmp_path, {1: 1.0, 2: 2.0})
-    write(runs, tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    broken = energies(tmp_path / 'other', {1: 1.0})
-    broken[0].summary[0]['mean'] = float('nan')
+    runs = [make(tmp_path / 'runs', QUIET, (), seed=seed) for seed in (1, 2)]
+    folder = write_replications(runs, tmp_path)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert {path.name for path in before} == {
+        'replications.parquet', 'intervals.parquet', 'summary.json', 'report.html'}
+    runs[0].summary[0]['mean'] = float('nan')
     with pytest.raises(ValueError, match='Out of range float'):
-        write(broken, tmp_path)
-    assert (tmp_path / 'summary.json').read_bytes() == before[tmp_path / 'summary.json']
-    assert {path for path in tmp_path.iterdir() if path.is_file()} == set(before)
+        write_replications(runs, tmp_path)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert not list(tmp_path.glob('.*'))
+
+
+def test_no_two_sets_of_seeds_have_the_same_name() -> None:
+    """All sets of five seeds: as many names as sets; what has no gap says its first and its last."""
+    sets = [seeds for n in range(1, 6) for seeds in combinations(range(5), n)]
+    assert len({set_name(seeds) for seeds in sets}) == len(sets)
+    assert set_name([7, 5, 6]) == 'seeds-5-7'
+    assert len(set_name(range(0, 2**62, 2**52))) < 60
 
 
 def test_the_quiet_ward_can_be_replicated_too(tmp_path: Path) -> None:

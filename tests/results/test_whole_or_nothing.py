@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,19 @@ def test_the_death_of_a_worker_is_one_line_and_ends_the_others(tmp_path: Path) -
     assert errors == 'iomtwin: a worker process died (SIGKILL: probably out of memory); try --jobs 1\n'
     wait_for(lambda: not any(map(is_alive, workers)))
     assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_workers_share_nothing_that_a_death_could_leave_behind(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers make three runs: no semaphore, no segment of memory was given to Python's tracker of such things.
+
+    What is given to it, it warns of when a process ends before it has taken it back.
+    """
+    tracked: list[object] = []
+    monkeypatch.setattr(resource_tracker, 'register', lambda *what: tracked.append(what))
+    simulate_all([plan(QUIET, (), seed) for seed in (1, 2, 3)], tmp_path, n_processes=2, trace='none')
+    assert len(seeds(tmp_path)) == 3
+    assert tracked == []
 
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:

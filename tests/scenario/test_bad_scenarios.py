@@ -98,6 +98,8 @@ EDITS = {
     'time of day': Edit("starts_at: '08:00'", "starts_at: '25:00'", 'starts_at', ("'25:00'", "'08:00'")),
     'time of day in other digits': Edit("starts_at: '08:00'", "starts_at: '\u00b2:00'", 'starts_at', ("'08:00'",)),
     'control characters in a name': Edit('name: clinic', 'name: "a\\e[2J\\nb\\0"', 'name', ('a\\x1b[2J\\nb\\x00',)),
+    'number that a node lacks': Edit('    edge-2: {profile: raspberry-pi-4}', '    edge-2: {profile: raspberry-pi-5}',
+                                     'edge.nodes.edge-2.profile', ('found no cost for aead.open', 'needs it')),
     'megabyte of a number': Edit('duration: 20 s', f'duration: "{"9" * 100_000} s"', 'duration', ("'999", '…')),
 }
 
@@ -131,7 +133,20 @@ SETTINGS = {
     'more devices than fit': ('devices.tag.count=99999999', "'99999999'"),
     'unknown key': ('foo.bar=1', 'unknown key', 'expected one of'),
     'unknown key in a stream': (f'{TAG}.perid=1 s', 'unknown key', 'did you mean period?'),
-    'class without anything': ('devices.watch.count=3', 'missing'),
+    'class that is not there': ('devices.watch.count=3', "there is no 'watch' in devices; did you mean 'patch'?",
+                                'set it whole: devices.watch={…}'),
+    'class without anything': ('devices.watch={count: 3}', 'missing'),
+    'misspelt class': ('devices.mnitor.count=3', "there is no 'mnitor' in devices; did you mean 'monitor'?"),
+    'misspelt stream': ('devices.tag.streams.vitls.period=1 s', "in devices.tag.streams; did you mean 'vitals'?"),
+    'misspelt node': ('edge.nodes.edge-3.profile=x86-server', "there is no 'edge-3' in edge.nodes; did you mean"),
+    'misspelt key of a ward': ('wards.ward.bedz=3', 'unknown key; did you mean beds?'),
+    'node without a number': ('edge.nodes.edge-2.profile=raspberry-pi-5', 'raspberry-pi-5: found no cost for aead.open',
+                              'devices.patch.streams.vitals needs it'),
+    'device without a number': ('devices.monitor.profile=raspberry-pi-5', 'aead.seal Ascon-AEAD128', 'esp32-pump',
+                                'cortex-m0plus-sensor', 'cortex-m4-wearable', 'raspberry-pi-4', 'x86-server',
+                                'devices.monitor.streams.vitals needs it'),
+    'server without a number': ('edge.server.profile=raspberry-pi-5', 'profile raspberry-pi-5: found no cost for'),
+    'more cores than the server has': ('edge.server.cores=97', '97', '96 of its profile x86-server'),
     'no value': ('crypto.prefetch=', 'nothing', 'integer'),
     'list for a section': ('devices=[a]', 'a list', 'mapping'),
     'nothing for a class': ('devices.tag=null', 'nothing', 'mapping'),
@@ -141,7 +156,7 @@ SETTINGS = {
 }
 
 # Where a mistake is told, if it is neither at the key that was set nor in it.
-TOLD = {'foo.bar': 'foo: ', 'devices.watch.count': 'devices.watch.profile: ',
+TOLD = {'foo.bar': 'foo: ', 'devices.watch': 'devices.watch.profile: ',
         'learning.clients.0': 'learning.clients[0]: '}
 
 TOGETHER = {
@@ -155,12 +170,8 @@ TOGETHER = {
     'node with too few cores': (['crypto.replicas=8'], 'edge.nodes.edge-1', ('4 cores', '4.3', 'replicas')),
     'pod with too many cores': (['crypto.pod_cores=4'], 'edge.nodes.edge-1', ('4 cores', '4.3', 'pod_cores')),
     'server without cores': (['broker.cores=4'], 'edge.server.cores', ('4 cores', '4.3')),
-    'cipher that the Pi 5 has no number for': (
-        ['devices.monitor.profile=raspberry-pi-5'], 'devices.monitor.streams.vitals',
-        ('aead.seal Ascon-AEAD128', 'cortex-m0plus-sensor', 'cortex-m4-wearable', 'esp32-pump', 'raspberry-pi-4',
-         'x86-server')),
     'key establishment that the M0+ has no number for': (
-        ['learning.clients=[tag]'], 'devices.tag', ('kem.decaps ML-KEM-768', 'esp32-pump', 'raspberry-pi-4')),
+        ['learning.clients=[tag]'], 'devices.tag.profile', ('kem.decaps ML-KEM-768', 'esp32-pump', 'raspberry-pi-4')),
     'more messages than can be simulated': ([f'{TAG}.period=1e-300 s'], 'devices', ('messages', 'at most')),
     'more devices by beds than fit': (
         ['wards.ward.count=10000', 'wards.ward.beds=10000'], 'devices', ('150,000,0', 'at most')),

@@ -56,7 +56,7 @@ def value(effect: Effect, setting: str) -> float:
     """Return the metric of an effect when its key has a value."""
     rows = summary(*effect.context, f'{effect.key}={setting}')
     [row] = [row for row in rows if row['metric'] == effect.metric
-             and effect.of in ('', row['flow'], row['class'], row['station'])]
+             and effect.of in ('', ' of '.join(filter(None, (row['flow'], row['class'], row['station']))))]
     found = row[effect.statistic]
     assert found is not None, f'{effect.metric} of {effect.of} is not there'
     return float(found)

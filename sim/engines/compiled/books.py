@@ -7,6 +7,7 @@ from sim.compiling import compiled
 from sim.engines.compiled.heap import push
 from sim.engines.compiled.layout import (
     NONE,
+    deadline_at,
     entity_at,
     float_at,
     flow_at,
@@ -137,8 +138,9 @@ def finish(m: Any, slot: int, outcome: int) -> None:
         flow.wire_bytes += route.wire_bytes
         flow.crypto_bytes += route.crypto_bytes
         if job.deadline_s != math.inf:
-            flow.n_deadlines += 1
-            flow.n_deadline_misses += outcome != DELIVERED
+            deadline = deadline_at(m.deadlines, route.flow * m.n_classes + route.class_row)
+            deadline.n += 1
+            deadline.n_missed += outcome != DELIVERED
         if outcome in (DELIVERED, EXPIRED):
             number_at(m.latency, route.flow * N_BINS + bin_of(m.now - job.launched_s)).value += 1
             flow.latency_sum_s += m.now - job.launched_s

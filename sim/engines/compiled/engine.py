@@ -114,10 +114,12 @@ class Engine:
         m, memory = self.machine, self.memory
         recording = Recording(self.model, self.trace)
         flows, entities, queues = memory['flows'], memory['entities'], memory['queues']
-        n_flows, n_queues = len(self.model.flows), len(self.model.queues.name)
+        n_flows, n_classes, n_queues = (len(names) for names in (
+            self.model.flows, self.model.classes.name, self.model.queues.name))
         recording.outcomes = flows['outcomes'][:n_flows]
         flows = flows[:n_flows]
-        recording.deadlines, recording.deadline_misses = flows['n_deadlines'], flows['n_deadline_misses']
+        deadlines = memory['deadlines'][:n_flows * n_classes].reshape(n_flows, n_classes)
+        recording.deadlines, recording.deadline_misses = deadlines['n'], deadlines['n_missed']
         recording.latency = memory['latency']['value'][:n_flows * N_BINS].reshape(n_flows, N_BINS)
         n_stages = len(self.model.stages)
         recording.stage_s = memory['stage_seconds']['value'][:n_flows * n_stages].reshape(n_flows, n_stages)

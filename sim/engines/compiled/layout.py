@@ -34,8 +34,9 @@ HOP = np.dtype([
     ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('last_leg', 'i8'),
 ], align=True)
 ROUTE = np.dtype([
-    ('first', 'i8'), ('end', 'i8'), ('stream', 'i4'), ('flow', 'i4'), ('priority', 'i4'), ('fallback', 'i4'),
-    ('guard_first', 'i4'), ('n_guards', 'i4'), ('deadline_s', 'f8'), ('wire_bytes', 'i8'), ('crypto_bytes', 'i8'),
+    ('first', 'i8'), ('end', 'i8'), ('stream', 'i4'), ('flow', 'i4'), ('class_row', 'i4'), ('priority', 'i4'),
+    ('fallback', 'i4'), ('guard_first', 'i4'), ('n_guards', 'i4'), ('deadline_s', 'f8'), ('wire_bytes', 'i8'),
+    ('crypto_bytes', 'i8'),
 ], align=True)
 STATION = np.dtype([
     ('discipline', 'i4'), ('law_offset', 'i4'), ('first_server', 'i4'), ('n_servers', 'i4'), ('n_idle', 'i4'),
@@ -87,9 +88,10 @@ OUTCOME = np.dtype([('inbox', 'i8'), ('job', 'i8'), ('entity', 'i8'), ('outcome'
 JOB_ROW = np.dtype([(name, 'i8' if code == 'q' else 'f8') for name, code in JOB_COLUMNS.items()], align=True)
 HOP_ROW = np.dtype([(name, 'i8' if code == 'q' else 'f8') for name, code in HOP_COLUMNS.items()], align=True)
 FLOW = np.dtype([
-    ('outcomes', 'i8', 6), ('n_deadlines', 'i8'), ('n_deadline_misses', 'i8'), ('latency_sum_s', 'f8'),
-    ('crypto_sum_s', 'f8'), ('wire_bytes', 'i8'), ('crypto_bytes', 'i8'),
+    ('outcomes', 'i8', 6), ('latency_sum_s', 'f8'), ('crypto_sum_s', 'f8'), ('wire_bytes', 'i8'),
+    ('crypto_bytes', 'i8'),
 ], align=True)
+DEADLINE = np.dtype([('n', 'i8'), ('n_missed', 'i8')], align=True)  # of the jobs of a class in a flow
 LINE = np.dtype([('first', 'i4'), ('last', 'i4')], align=True)  # of the works that wait in one class
 CURVE = np.dtype([('first', 'i8'), ('n', 'i8')], align=True)
 LAW = np.dtype([('kind', 'i8'), ('a', 'f8'), ('b', 'f8'), ('c', 'f8')], align=True)
@@ -101,10 +103,10 @@ TABLES = {
     'hops': HOP, 'routes': ROUTE, 'guards': NUMBER, 'route_of': NUMBER, 'stream_keys': NUMBER, 'slots': NUMBER,
     'consumer_slots': NUMBER, 'groups': NUMBER, 'curves': CURVE, 'curve_amounts': FLOAT, 'curve_seconds': FLOAT,
     'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
-    'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'stage_seconds': FLOAT, 'latency': NUMBER,
-    'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK, 'free_works': NUMBER,
-    'events': EVENT, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW,
-    'hop_rows': HOP_ROW,
+    'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'deadlines': DEADLINE, 'stage_seconds': FLOAT,
+    'latency': NUMBER, 'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK,
+    'free_works': NUMBER, 'events': EVENT, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL,
+    'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
 COUNTERS = ('n_stations', 'n_stages', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
             'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted',
@@ -157,8 +159,8 @@ def _fetcher(dtype: Any) -> Any:
 hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, event_at, inbox_at = (
     _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, EVENT,
                                  INBOX))
-outcome_at, job_row_at, hop_row_at, flow_at, line_at, curve_at, law_at, number_at, float_at, arrival_at = (
-    _reader(dtype) for dtype in (OUTCOME, JOB_ROW, HOP_ROW, FLOW, LINE, CURVE, LAW, NUMBER, FLOAT, ARRIVAL))
+outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at, arrival_at = (
+    _reader(dtype) for dtype in (OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT, ARRIVAL))
 fetch_entity, fetch_station, fetch_server, fetch_job, fetch_work = (
     _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, JOB, WORK))
 

@@ -64,6 +64,7 @@ class Memory:
         self['queues'], self['consumers'] = _queues(model), _consumers(model)
         self['flows'], self['latency'] = _new('flows', len(model.flows)), _new('latency', len(model.flows) * N_BINS)
         self['stage_seconds'] = _new('stage_seconds', len(model.flows) * len(model.stages))
+        self['deadlines'] = _new('deadlines', len(model.flows) * len(model.classes.name))
         self['amount_columns'] = np.full(len(model.stages), NONE)
         self['arrivals'], self['inboxes'] = _new('arrivals', 1), _new('inboxes', 1)
         pool = max(POOL_FIRST, 4 * (window_max + ROWS_PER_EVENT))

@@ -121,8 +121,8 @@ class Bookkeeper:
             recording.wire_bytes[flow] += job.route.wire_bytes
             recording.crypto_bytes[flow] += job.route.crypto_bytes
             if job.deadline_s != math.inf:
-                recording.deadlines[flow] += 1
-                recording.deadline_misses[flow] += outcome != DELIVERED
+                recording.deadlines[flow, job.route.class_row] += 1
+                recording.deadline_misses[flow, job.route.class_row] += outcome != DELIVERED
             if outcome in (DELIVERED, EXPIRED):
                 recording.latency[flow, bin_of(now - job.launched_s)] += 1
                 recording.latency_sum_s[flow] += now - job.launched_s

@@ -46,8 +46,8 @@ class HopRow:
 class RouteRow:
     """One row of `model.Routes` with its hops."""
 
-    __slots__ = ('crypto_bytes', 'deadline_s', 'fallback', 'flow', 'guards', 'hops', 'priority', 'row', 'stream',
-                 'wire_bytes')
+    __slots__ = ('class_row', 'crypto_bytes', 'deadline_s', 'fallback', 'flow', 'guards', 'hops', 'priority', 'row',
+                 'stream', 'wire_bytes')
 
     def __init__(self, model: Model, row: int, hops: list[HopRow]) -> None:
         routes = model.routes
@@ -56,6 +56,7 @@ class RouteRow:
         self.hops = hops[first:first + int(routes.n_hops[row])]
         self.stream = int(routes.stream[row])
         self.flow = int(model.stream_flow[self.stream])
+        self.class_row = int(routes.class_row[row])
         self.priority = int(routes.priority[row])
         self.deadline_s = float(routes.deadline_s[row])
         self.wire_bytes = int(routes.wire_bytes[row])
