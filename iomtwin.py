@@ -25,6 +25,9 @@ with leaving():  # these imports take long enough to be interrupted
     from sim.errors import IomtwinError, RunError, one_line
 
 if TYPE_CHECKING:
+    from hil.calibration.calibrating import Calibration
+    from hil.crypto.providers import Provider
+    from sim.profiles import Profile
     from sim.replicating import Plan
     from sim.results.folder import Run
 
@@ -32,6 +35,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
                   help="A twin of a hospital's Internet of Medical Things under post-quantum cryptography.")
 PIPED_COLUMNS = 110  # of output that goes to a file
 CLOSED = 141  # 128 + SIGPIPE: whoever read the output has read enough
+DRAWN_EVERY_S = 0.2  # a progress bar that must not run by itself
 OUT_OF_MEMORY = 'memory ran out; take fewer devices, a shorter duration or --trace none'
 
 ScenarioName = Annotated[str, typer.Argument(metavar='SCENARIO', help='A .yaml file, or the name of a shipped one.')]
@@ -225,6 +229,39 @@ def compare(
 
 
 @app.command()
+def calibrate(
+    *,
+    out: Annotated[Path, typer.Option(metavar='FILE', help='The profile; it is named like its file.')] = Path(
+        'calibrated.yaml'),
+    quick: Annotated[bool, typer.Option('--quick', help='Some 20 s, with fewer calls and sizes.')] = False,
+    provider: Annotated[str | None, typer.Option(metavar='NAME', help='Who does ML-KEM; else the fastest.')] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, max=86_400, help='How long it takes; else 120.')] = None,
+    like: Annotated[str | None, typer.Option(metavar='PROFILE', help='Whose watts and broker to take over.')] = None,
+) -> None:
+    """Time the real primitives on this machine and write a profile of it."""
+    from analysis.tables import plain_table
+    from hil.calibration import report
+    from hil.calibration.calibrating import FULL_S, QUICK_S
+    from hil.calibration.machine import inspect, similar_profile
+    from hil.calibration.profile_file import check_target
+    from hil.crypto.providers import choose
+    from sim.profiles import load_profile
+    from sim.results.folder import complete_file
+
+    if quick and seconds is not None:
+        raise typer.BadParameter('give either --quick or --seconds')
+    check_target(out)
+    chosen, model = choose(provider), load_profile(like or similar_profile(inspect()))
+    _say(f'ML-KEM by {chosen.name} {chosen.version}: {chosen.reason}\n')
+    found = _calibrated(chosen, model, out.stem, seconds or (QUICK_S if quick else FULL_S))
+    with unwinding(), complete_file(out) as partial:
+        partial.write_text(found.text, 'utf-8')
+    for rows in (report.operation_rows(found.measured), report.held_out_rows(found.measured, found.missing)):
+        _print(plain_table(rows))
+    _say('\n'.join((*report.lines(found.measured, found.missing, found.warnings), f'profile: {out}\n')))
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar='RUN', help='A run folder.')]) -> None:
     """Write one self-contained HTML page for a run."""
     from analysis.report import write_report
@@ -264,6 +301,29 @@ def _is_folder(name: str) -> bool:
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise typer.BadParameter(f"'{value}'; expected one of {', '.join(known)}", param_hint=option)
+
+
+def _calibrated(provider: Provider, like: Profile, name: str, seconds: float) -> Calibration:
+    """Time this machine behind a progress bar, which is drawn between the calls that are timed and never during one."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from hil.calibration.calibrating import calibrate
+
+    drawn_s = 0.0
+    columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    terminal = Console(stderr=True)
+    with unwinding(), Progress(*columns, console=terminal, transient=True, auto_refresh=False,
+                               disable=not terminal.is_terminal) as bar:
+        task = bar.add_task('', total=1.0)
+
+        def show(what: str, share: float) -> None:
+            nonlocal drawn_s
+            bar.update(task, description=what, completed=share)
+            if time.monotonic() > drawn_s + DRAWN_EVERY_S:
+                bar.refresh()
+                drawn_s = time.monotonic()
+
+        return calibrate(provider, like, name, seconds, show)
 
 
 def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
