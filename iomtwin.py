@@ -211,6 +211,41 @@ def _name(given: str, runs: Sequence[Run], *, is_given: bool) -> str:
     return Path(given).stem if given.endswith('.yaml') else given
 
 
+@app.command('calibrate')
+def calibrate_machine(
+    *,
+    out: Annotated[Path, typer.Option(metavar='FILE', help='The profile; it is named like its file.')] = Path(
+        'calibrated.yaml'),
+    quick: Annotated[bool, typer.Option('--quick', help='Some 20 s, with fewer calls and sizes.')] = False,
+    provider: Annotated[str | None, typer.Option(metavar='NAME', help='Who does ML-KEM; else the fastest.')] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, max=86_400, help='How long it takes; else 120.')] = None,
+    like: Annotated[str | None, typer.Option(metavar='PROFILE', help='Whose watts and broker to take over.')] = None,
+) -> None:
+    """Time the real primitives on this machine and write a profile of it."""
+    from analysis.progress import drawn_between_steps
+    from analysis.tables import plain_table
+    from hil.calibration import report
+    from hil.calibration.calibrating import FULL_S, QUICK_S, calibrate
+    from hil.calibration.machine import inspect, similar_profile
+    from hil.calibration.profile_file import check_target
+    from hil.crypto.providers import choose
+    from sim.profiles import load_profile
+    from sim.results.folder import complete_file
+
+    if quick and seconds is not None:
+        raise typer.BadParameter('give either --quick or --seconds')
+    check_target(out)
+    chosen, model = choose(provider), load_profile(like or similar_profile(inspect()))
+    say(f'ML-KEM by {chosen.name} {chosen.version}: {chosen.reason}\n')
+    with unwinding(), drawn_between_steps() as show_progress:
+        found = calibrate(chosen, model, out.stem, seconds or (QUICK_S if quick else FULL_S), show_progress)
+    with unwinding(), complete_file(out) as partial:
+        partial.write_text(found.text, 'utf-8')
+    for rows in (report.operation_rows(found.measured), report.held_out_rows(found.measured, found.missing)):
+        show(plain_table(rows))
+    say('\n'.join((*report.lines(found.measured, found.missing, found.warnings), f'profile: {out}\n')))
+
+
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar='RUN', help='A run folder, or that of all seeds of a scenario.')],

@@ -1,4 +1,4 @@
-"""One progress bar for many runs: simulated time of all of them together, and jobs a second."""
+"""Progress bars: simulated time of many runs together, and jobs a second; or the share of what is timed."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 RATE_FROM_S = 1e-3  # since the beginning: before, a rate says nothing
+DRAWN_EVERY_S = 0.2  # a bar that draws itself no more often than a person sees
 
 
 @contextmanager
@@ -30,5 +31,28 @@ def progress_bar(label: str, durations_s: Sequence[float]) -> Iterator[Callable[
             rate = sum(n_jobs) / max(time.monotonic() - begun, RATE_FROM_S)
             bar.update(task, completed=now_s,
                        rate=f'{now_s:,.0f} of {in_all_s:,.0f} s simulated, {rate:,.0f} jobs/s')
+
+        yield show
+
+
+@contextmanager
+def drawn_between_steps() -> Iterator[Callable[[str, float], None]]:
+    """Show a bar that is drawn only when it is told of progress: nothing else runs while a step is timed.
+
+    Yields a function of what is being done and the share that is done, in [0, 1].
+    """
+    drawn_s = 0.0
+    terminal = Console(stderr=True)
+    columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal, transient=True, auto_refresh=False,
+                  disable=not terminal.is_terminal) as bar:
+        task = bar.add_task('', total=1.0)
+
+        def show(what: str, share: float) -> None:
+            nonlocal drawn_s
+            bar.update(task, description=what, completed=share)
+            if time.monotonic() > drawn_s + DRAWN_EVERY_S:
+                bar.refresh()
+                drawn_s = time.monotonic()
 
         yield show

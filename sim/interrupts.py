@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-LINE = 'iomtwin: interrupted; finished runs are kept, the unfinished one is removed\n'
+LINE = 'iomtwin: interrupted; what is finished is kept, what is not is removed\n'
 STDERR = 2
 
 

@@ -251,7 +251,8 @@ class _Samples(CostEntry):
     amount = 'sample'
 
 
-_Kems = dict[Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519', 'P-256', 'X25519MLKEM768'], _CryptoOp]
+_Kems = dict[Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519', 'P-256', 'X25519MLKEM768', 'RSA-2048-OAEP'],
+             _CryptoOp]
 _Aeads = dict[Literal['Ascon-AEAD128', 'Ascon-128a', 'Ascon-128', 'AES-128-GCM', 'AES-256-GCM', 'ChaCha20-Poly1305',
                       'Ascon-AEAD128 (interpreted)', 'Ascon-128a (interpreted)', 'Ascon-128 (interpreted)'],
               _CryptoBytes]
@@ -289,6 +290,7 @@ class ProfileEntry(_Strict):
     implementation: str
     runs_python: bool = True
     sources: dict[str, str]
+    calibration: dict[str, str] = {}  # when, on what and how well `iomtwin calibrate` measured it
     cores: _CoresEntry
     clock: _ClockEntry
     power: _PowerEntry

@@ -25,6 +25,7 @@ from sim.yaml_source import read_file
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / 'scenarios' / 'profiles'
+ROW = ('stage', 'variant', 'what', 'value', 'seconds', 'unit', 'quality', 'source', 'formula')  # of a profile's table
 
 
 class MissingCost(InputError):  # noqa: N818 - it says what is missing, as the message does
@@ -92,6 +93,7 @@ class Profile:
     clock: Figure
     power: Mapping[str, Figure]
     costs: Mapping[tuple[str, str], Cost]
+    calibration: Mapping[str, str]  # when, on what and how well it was measured, if `iomtwin calibrate` did
     sha256: str
     contents: bytes  # of its file
 
@@ -142,7 +144,7 @@ def _parse(shown: str, text: str, stem: str) -> Profile:
         power={part: _figure(figure, quantity(figure.value, 'power'), 'W') for part, figure in entry.power},
         costs={(stage, variant): _cost(cost, clock_hz)
                for stage, variants in entry.costs.by_stage() for variant, cost in variants.items()},
-        sha256=hashlib.sha256(text.encode()).hexdigest(), contents=text.encode(),
+        calibration=entry.calibration, sha256=hashlib.sha256(text.encode()).hexdigest(), contents=text.encode(),
     )
 
 
@@ -157,18 +159,30 @@ def profiles_with(stage: str, variant: str) -> list[str]:
 
 
 def table(profile: Profile) -> list[dict[str, str]]:
-    """Return one row per number: stage, variant, what, value, seconds, unit, quality, source, formula."""
+    """Return one row per number: stage, variant, what, value, seconds, unit, quality, source, formula.
+
+    What a calibration says of itself stands before them, under ``calibration.*``: a value and nothing else.
+    """
     figures = {'cores': profile.cores, 'clock': profile.clock, **{f'power.{k}': v for k, v in profile.power.items()}}
-    rows = [_row('', '', what, figure.written, '', figure.unit, figure) for what, figure in figures.items()]
+    rows = [dict.fromkeys(ROW, '') | {'what': f'calibration.{what}', 'value': text}
+            for what, text in profile.calibration.items()]
+    rows += [_row('', '', what, figure.written, '', figure.unit, figure) for what, figure in figures.items()]
     for (stage, variant), cost in profile.costs.items():
         start = len(cost.amounts) - len(cost.written)  # a cost per byte or sample starts at (0, 0), not written
         for amount, time_s, written in zip(cost.amounts[start:], cost.seconds[start:], cost.written, strict=True):
             what = 'cost per op' if cost.unit == 'op' else f'cost at {amount:.0f} {cost.unit}'
             rows.append(_row(stage, variant, what, written, f'{time_s:.6g}', 's', cost))
         if cost.noise.law != 'constant':
-            parameters = ' '.join(f'{parameter:g}' for parameter in cost.noise.parameters)
-            rows.append(_row(stage, variant, f'noise {cost.noise.law}', parameters, '', 'factor', cost.noise))
+            rows.append(_row(stage, variant, f'noise {cost.noise.law}', _parameters(cost.noise), '', 'factor',
+                             cost.noise))
     return rows
+
+
+def _parameters(noise: Noise) -> str:
+    """Return the parameters of a law; of many quantiles the ends."""
+    numbers = [f'{parameter:g}' for parameter in noise.parameters]
+    return f'{len(numbers)} quantiles from {numbers[0]} to {numbers[-1]}' if noise.law == 'empirical' else (
+        ' '.join(numbers))
 
 
 def _row(stage: str, variant: str, what: str, value: str, seconds: str, unit: str,

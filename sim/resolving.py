@@ -7,7 +7,6 @@ A file may leave to its hospital which wards a class stands in, and to its folde
 """
 
 import hashlib
-import io
 import json
 import os
 from collections import defaultdict
@@ -15,16 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.nodes import SequenceNode
-from ruamel.yaml.representer import SafeRepresenter
-
 from sim.hospital import ward_kinds
 from sim.profiles import Profile, load_profile, shipped_profiles
 from sim.scenario import Scenario
+from sim.yaml_writing import written
 
 NOT_HASHED = {'seed', 'replications', 'description'}  # the same experiment, run again
-LINE_MAX = 1 << 20  # characters: nothing is folded
 Files = Mapping[tuple[str, str], str]  # class and stream -> the CSV file of its arrivals
 
 
@@ -94,24 +89,7 @@ def resolved_yaml(scenario: Scenario, arrivals: Files | None = None) -> str:
     data = scenario.model_dump(mode='json')
     for (class_name, name), file in (arrivals or {}).items():
         data['devices'][class_name]['streams'][name]['arrivals'] = file
-    stream = io.StringIO()
-    yaml = YAML(typ='safe', pure=True)
-    yaml.Representer = _ListsOnOneLine
-    yaml.default_flow_style = False
-    yaml.width = LINE_MAX
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None, read as a truth
-    yaml.dump(data, stream)
-    return stream.getvalue()
-
-
-class _ListsOnOneLine(SafeRepresenter):
-    def represent_list(self, data: Any) -> SequenceNode:
-        """Return a list in brackets."""
-        node: SequenceNode = self.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True)
-        return node
-
-
-_ListsOnOneLine.add_representer(list, _ListsOnOneLine.represent_list)
+    return written(data)
 
 
 def _profile_names(scenario: Scenario) -> list[str]:

@@ -32,7 +32,8 @@ def reachable(requirement: Requirement, seen: set[tuple[str, str]]) -> Iterator[
                 yield from reachable(child, seen)
 
 
-@pytest.mark.parametrize('name', ['iomtwin', 'sim', 'sim.engines', 'hil', 'hil.crypto', 'hil.keys', 'analysis'])
+@pytest.mark.parametrize('name', ['iomtwin', 'sim', 'sim.engines', 'hil', 'hil.calibration', 'hil.crypto', 'hil.keys',
+                                  'analysis'])
 def test_import_names_are_ours(name: str, tmp_path: Path) -> None:
     """The installation, not the working directory, leads each import name to this repository."""
     code = f'import {name}; print({name}.__file__)'

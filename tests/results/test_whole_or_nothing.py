@@ -33,7 +33,7 @@ from tests.results.runs import (
     wait_for,
 )
 
-INTERRUPTED = 'iomtwin: interrupted; finished runs are kept, the unfinished one is removed\n'
+INTERRUPTED = 'iomtwin: interrupted; what is finished is kept, what is not is removed\n'
 
 
 def refuse(folder: Path) -> None:

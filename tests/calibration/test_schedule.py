@@ -1,0 +1,142 @@
+import random
+import time
+from collections import Counter
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hil.calibration.operations import Operation, Unit
+from hil.calibration.schedule import (
+    BYTES_MIN,
+    N_MAX,
+    Calls,
+    Cell,
+    Limits,
+    blocks,
+    cells,
+    held_out_size,
+    n_calls,
+    timed,
+)
+from hil.calibration.timing import Call, timer
+
+
+def work(n_bytes: int) -> Call:
+    """Return a call that hashes nothing but takes time in proportion to its amount."""
+    return partial(bytes(n_bytes).count, b'x')
+
+
+def operation(name: str = 'work', unit: Unit = 'byte', multiple: int = 1) -> Operation:
+    """Return an operation of this test."""
+    return Operation('a.stage', name, unit, 'python', work, multiple)
+
+
+def cell(call_s: float, weight: float = 1.0, n_min: int = 1, name: str = 'work') -> Cell:
+    """Return a cell that takes some time."""
+    return Cell(operation(name), 64, False, call_s, 0.0, n_min, weight)
+
+
+def unheard(_: float) -> None:
+    """Take note of no progress."""
+
+
+CELLS = st.lists(st.builds(cell, st.floats(1e-7, 2.0), st.sampled_from([1.0, 6.0]), st.integers(1, 60)),
+                 min_size=1, max_size=20)
+
+
+@given(CELLS, st.floats(0.0, 100.0))
+def test_calls_fit_into_the_time_there_is(found: list[Cell], time_s: float) -> None:
+    """Claim: each cell has its least and at most `N_MAX` calls; beyond the least, the whole fits; on random cells."""
+    counts = n_calls(found, time_s)
+    assert all(each.n_min <= n <= N_MAX for each, n in zip(found, counts, strict=True))
+    if any(n > each.n_min for each, n in zip(found, counts, strict=True)):
+        assert sum(n * each.cost_s for each, n in zip(found, counts, strict=True)) <= time_s * (1 + 1e-9)
+
+
+@given(CELLS, st.floats(0.0, 50.0))
+def test_more_time_is_never_fewer_calls(found: list[Cell], time_s: float) -> None:
+    """Claim: with twice the time no cell has fewer calls; shown on random cells."""
+    assert all(more >= n for more, n in zip(n_calls(found, 2 * time_s), n_calls(found, time_s), strict=True))
+
+
+def test_cells_share_the_time_by_their_weight_and_not_by_their_cost() -> None:
+    """Cells of 1, 2 and 4 ms, the last of weight 2, share a second: 250, 125 and 125 calls, less their overhead."""
+    assert n_calls([cell(1e-3), cell(2e-3), cell(4e-3, 2.0)], 1.0) == pytest.approx([250, 125, 125], abs=2)
+
+
+@given(CELLS, st.floats(0.0, 1.0), st.integers(0, 9))
+def test_blocks_are_all_calls_in_a_reproducible_order(found: list[Cell], time_s: float, seed: int) -> None:
+    """Claim: blocks add up to the calls of each cell, and the same seed gives the same order; on random cells."""
+    counts = n_calls(found, time_s)
+    order = blocks(found, counts, random.Random(seed))
+    assert sum((Counter({i: n}) for i, n in order), Counter()) == Counter(dict(enumerate(counts)))
+    assert order == blocks(found, counts, random.Random(seed))
+
+
+def test_blocks_of_all_cells_are_mixed() -> None:
+    """Two cells of 40 blocks each: of the first half of the order, each has between 10 and 30."""
+    found = [cell(1e-3, name='one'), cell(1e-3, name='other')]
+    order = blocks(found, [40, 40], random.Random(1))
+    assert len(order) == 80
+    assert 10 <= sum(i == 0 for i, _ in order[:40]) <= 30
+
+
+def test_sizes_double_and_the_means_between_them_are_held_out() -> None:
+    """Sizes from 64 B to a limit of 1,000 B: 64, 128, 256, 512, and between each two the geometric mean, held out."""
+    found = list(cells(operation(), {}, timer(), Limits(1.0, 1_000, 5)))
+    assert [each.amount for each in found if not each.is_held_out] == [BYTES_MIN, 128, 256, 512]
+    assert [each.amount for each in found if each.is_held_out] == [91, 181, 362]
+
+
+def test_no_size_is_timed_beyond_the_first_call_that_takes_too_long() -> None:
+    """With a limit of no time at all there are the two smallest sizes, of which a curve is made, and one between."""
+    assert [each.amount for each in cells(operation(), {}, timer(), Limits(0.0, 1 << 20, 5))] == [BYTES_MIN, 91, 128]
+
+
+@pytest.mark.parametrize(('unit', 'amount'), [('op', 1), ('sample', 200)])
+def test_an_operation_without_sizes_is_one_cell(unit: Unit, amount: int) -> None:
+    """An operation per op or per sample has one amount, and the least number of calls that was asked for."""
+    found, = cells(operation(unit=unit), {}, timer(), Limits(1.0, 1 << 20, 5))
+    assert (found.amount, found.n_min, found.is_held_out) == (amount, 5, False)
+
+
+@given(st.integers(6, 25), st.sampled_from([1, 32]))
+def test_a_size_held_out_lies_between_its_neighbours(power: int, multiple: int) -> None:
+    """Claim: it is a multiple, strictly between, and within one multiple of the geometric mean; shown on all sizes."""
+    below, above = 1 << power, 2 << power
+    size = held_out_size(below, above, multiple)
+    assert size % multiple == 0
+    assert below < size < above
+    assert abs(size - (below * above) ** 0.5) <= multiple
+
+
+def test_every_cell_is_timed_even_if_there_is_no_time() -> None:
+    """A pass of a nanosecond: each of three cells has a call all the same, and a positive duration."""
+    found = [cell(1e-3, name=name) for name in ('one', 'two', 'three')]
+    calls: Calls = {}
+    taken = timed(found, calls, timer(), 1e-9, random.Random(1), unheard)
+    assert [len(each.seconds()) for each in taken] == [1, 1, 1]
+    assert all((each.seconds() > 0).all() for each in taken)
+    assert set(calls) == set(found), 'what was prepared is there for another pass'
+
+
+def test_a_pass_makes_all_its_calls_and_tells_how_far_it_is() -> None:
+    """A generous pass over two cheap cells: each has all calls that it can use, and the share told rises up to 1."""
+    told: list[float] = []
+    found = [cell(1e-6, name='one'), cell(1e-6, name='other')]
+    taken = timed(found, {}, timer(), 3600.0, random.Random(1), told.append)
+    assert [len(each.seconds()) for each in taken] == [N_MAX, N_MAX]
+    assert told == sorted(told)
+    assert told[0] >= 0.0
+    assert told[-1] <= 1.0
+
+
+def test_time_that_is_up_cuts_all_cells_alike() -> None:
+    """Calls take 20 times what was guessed: when time is up, each cell has some of its calls, and none has all."""
+    slow = [Cell(Operation('a.stage', str(i), 'op', 'python', lambda _: partial(time.sleep, 2e-3)), 1, False, 1e-4,
+                 0.0, 1) for i in range(3)]
+    taken = timed(slow, {}, timer(), 0.1, random.Random(1), unheard)
+    planned = n_calls(slow, 0.1)
+    assert all(1 <= len(each.seconds()) < n for each, n in zip(taken, planned, strict=True))
