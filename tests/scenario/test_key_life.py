@@ -120,7 +120,7 @@ def test_clients_take_new_keys_after_rounds_of_learning() -> None:
 
 
 def test_people_see_what_happened_to_keys_and_what_computed_for_it(recording: Recording) -> None:
-    """The sheet of keys counts what the table has after the warm-up; shares of what cryptography computes are of all."""
+    """The sheet of keys counts what the table has after the warm-up; shares of what cryptography computes add up."""
     rows = rows_of(summarise(recording))
     due = keys(recording).filter(pl.col('due_s') >= 2.0)
     [line] = key_sheet(rows).rows
