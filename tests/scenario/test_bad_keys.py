@@ -8,7 +8,7 @@ from tests.scenario.refusals import Refuse, says
 
 PUMP = 'keys.revocations=[{devices: pump, at: 5 s, enrol_again: 8 s}]'
 REFUSED = {
-    'authority on no computer': (('keys.authority=edge-9',), ("'edge-9'", 'edge-1')),
+    'authority on no computer': (('keys.authority=edge-9',), ("'edge-9'", "did you mean 'edge-")),
     'authority without cores': (('keys.cores=4',), ('edge.server.cores', '4 cores leave none')),
     'authority on a full node': (('keys.authority=edge-1', 'keys.cores=4'), ('edge.nodes.edge-1', 'reserve')),
     'keys without a cipher': (('crypto.aead=none',), ('keys', 'cipher')),

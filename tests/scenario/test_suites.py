@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.formats import security_said
+from analysis.words import security_said
 from sim.errors import InputError
 from sim.flows import FLOWS, FRESH_KEY, Stage
 from sim.loading import load, shipped_scenarios
@@ -115,12 +115,13 @@ def test_every_native_suite_runs_on_the_teaching_hospital(name: str) -> None:
 
 
 def test_interpreted_suite_is_refused_where_nobody_measured_it() -> None:
-    """A Raspberry Pi 4 runs Python, and nobody measured it there: one line names device, number and who has it."""
+    """A Raspberry Pi 4 runs Python, and nobody measured it there: told are node, number, who has and who needs it."""
     with pytest.raises(InputError) as caught:
         prepare(*load('teaching-hospital', [*SHORT, 'crypto.suite=interpreted']))
     message = str(caught.value)
-    assert re.match(r'scenarios/teaching-hospital\.yaml:\d+ devices\..*: profile raspberry-pi-4: found no cost for '
-                    r'aead\.\w+ Ascon-128 \(interpreted\); expected a number with a source; use x86-server', message)
+    assert re.match(r'scenarios/teaching-hospital\.yaml:\d+ edge\.nodes\.edge-1\.profile: profile raspberry-pi-4: '
+                    r'found no cost for aead\.\w+ Ascon-128 \(interpreted\); expected a number with a source; '
+                    r'use x86-server, .*; devices\.[\w.-]+ needs it$', message)
     assert '\n' not in message
 
 
@@ -178,9 +179,9 @@ PRE_SHARED = tuple(f'devices.{name}.trust=pre-shared' for name in ('patch', 'tag
     (('learning=null',), 'no, keys are there from the start'),
     (('crypto.aead=none',), 'no, nothing is encrypted'),
     ((), f'no, keys are there from the start{STAYS}'),
-    (('keys={}', ESTABLISHED), FRESH),
+    (('keys={}', 'devices.tag.trust=signed', ESTABLISHED), FRESH),
     (('keys={}', 'devices.tag.trust=pre-shared-kem', ESTABLISHED), FRESH),
-    (('keys={}',), f'{FRESH}{STAYS}'),
+    (('keys={}', 'devices.tag.trust=signed'), f'{FRESH}{STAYS}'),
     (('keys={}', *PRE_SHARED, ESTABLISHED),
      ('yes for monitor, scanner, session keys are agreed on with fresh key pairs; '
       'no for patch, tag, pump, session keys come of pre-shared keys')),
