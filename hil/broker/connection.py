@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import pika
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from hil.broker.credentials import Credentials
 from hil.broker.errors import BlockedError, BrokerError, MissingError, RefusedError, UnavailableError
@@ -268,7 +269,7 @@ def _mapped(where: str) -> Iterator[None]:
     """Raise one of our errors for what pika, TLS or the socket raised."""
     try:
         yield
-    except (exceptions.AMQPError, exceptions.ChannelError, OSError) as error:
+    except (exceptions.AMQPError, exceptions.ChannelError, AMQPConnectorException, OSError) as error:
         raise _ours(where, error) from None
 
 

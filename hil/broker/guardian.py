@@ -24,6 +24,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 OUTPUT = 'log/output.txt'
+REAP_MS = 10_000
 
 
 def main() -> None:
@@ -55,11 +56,19 @@ def _guard(gone: int, folder: Path, commands: list[list[str]]) -> None:
     for descriptor in (gone, 0, *ends):
         poll.register(descriptor, select.POLLIN)
     while True:
-        for descriptor, _ in poll.poll():
+        for descriptor, _ in poll.poll(REAP_MS):
             if descriptor not in ends:
                 return
             poll.unregister(descriptor)
             _say({'ended': ends[descriptor].pid})
+        _bury()
+
+
+def _bury() -> None:
+    """Take note of the ends of orphans, which the kernel keeps in its table until somebody does."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 def _say(words: dict[str, object]) -> None:

@@ -30,7 +30,7 @@ from hil.broker import guardian
 from hil.broker.certificates import issue
 from hil.broker.connection import Endpoint, connect
 from hil.broker.credentials import VHOST, Credentials, definitions, draw_credentials
-from hil.broker.errors import BrokerError, UnavailableError
+from hil.broker.errors import BrokerError
 from hil.broker.names import Role
 from hil.broker.settings import Paths, Settings, configuration
 
@@ -39,10 +39,12 @@ PORTS = range(20_000, 32_000)  # below 32768, where Linux begins to draw ports f
 PORT_ATTEMPTS = 3  # somebody may take a port between our look and RabbitMQ's
 START_S_MAX = 120.0  # 8 s where nothing else runs, 15 s on a busy machine
 STOP_S_MAX = 30.0
-POLL_S = 0.05
+POLL_S = 0.1
+REASONS_MAX = 6  # errors that are told; the first ones hold the cause
+STAMP = re.compile(r'^[-\d]+ [:.\d]+\S* (\[\w+\]) <[\d.]+>')  # of a line of the log
 SERVERS = ('/usr/lib/rabbitmq/bin/rabbitmq-server',)  # Debian's; the one on its PATH wants to be another user
 INSTALL = 'install it, on Debian and Ubuntu: sudo apt-get install --no-install-recommends rabbitmq-server'
-TAKEN = re.compile('eaddrinuse|address already in use|port is in use', re.IGNORECASE)
+TAKEN = re.compile('eaddrinuse|in use', re.IGNORECASE)  # what Erlang, RabbitMQ and we say of a port
 
 Progress = Callable[[str], None]
 
@@ -57,7 +59,7 @@ class PrivateBroker:
     run_id
         The only run that its users have rights for; none: every run.
     progress
-        Is told, about twenty times a second while it starts, what it last logged.
+        Is told, some times a second while it starts, what it last logged.
     start_s_max
         How long it may take to start.
     """
@@ -72,6 +74,7 @@ class PrivateBroker:
         self._start_s_max = start_s_max
         self._folder: Path | None = None
         self._port = 0
+        self._ended: int | None = None  # of its processes, the one that has
         self._guardian: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -128,8 +131,12 @@ class PrivateBroker:
             raise BrokerError('the private broker has lost its guardian, and with it its processes; start it again')
         stream = self._guardian.stdout
         assert stream is not None
-        if select.select([stream], [], [], 0)[0]:  # it says something only when one of them has ended
-            raise BrokerError(f'the private broker has ended: {_reason(paths)}')
+        if self._ended is None and select.select([stream], [], [], 0)[0]:
+            self._ended = json.loads(stream.readline())['ended']
+        if self._ended is not None:
+            is_server = self._ended != self.pids[0]
+            reason = _reason(paths) if is_server else 'its port mapper has, as it does if its port is in use'
+            raise BrokerError(f'the private broker has ended: {reason}')
 
     def _start(self, server: Path, mapper: Path) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix='iomtwin-broker-'))
@@ -142,6 +149,7 @@ class PrivateBroker:
         self._guardian = subprocess.Popen(
             [sys.executable, '-I', '-S', guardian.__file__, str(os.getpid()), str(self._folder), json.dumps(commands)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+            bufsize=0,  # a line in a buffer of ours would not wake `select`
             env=_environment(paths, self._port, distribution_port, mapper_port))
         assert self._guardian.stdout is not None
         line = self._guardian.stdout.readline()
@@ -150,22 +158,21 @@ class PrivateBroker:
         self.pids = tuple(json.loads(line)['started'])
 
     def _wait_until_ready(self) -> None:
-        """Connect as the twin does, again and again: only that shows that users and certificate are in their places."""
+        """Wait until RabbitMQ says that it is, and see for ourselves: users and certificate are in their places."""
         deadline = time.monotonic() + self._start_s_max
         while True:
             self.check()
-            if _is_booted_wrongly(self.paths):
+            lines = log_lines(self.paths)
+            if any('BOOT FAILED' in line for line in lines):
                 raise BrokerError(f'the private broker cannot be started: {_reason(self.paths)}')
-            try:
-                if _listens(self._port):
-                    connect(self.endpoint, self.users['twin']).close()
-                    return
-            except UnavailableError:
-                pass  # its listener is there before all that is behind it
+            if any('Server startup complete' in line for line in lines):
+                connect(self.endpoint, self.users['twin']).close()
+                return
+            last_words = (lines or ['nothing'])[-1]
             if time.monotonic() > deadline:
                 raise BrokerError(f'the private broker was not ready within {self._start_s_max:g} s, its last words: '
-                                  f'{_reason(self.paths)}; free the processor, or allow more time')
-            self._progress(_last_words(self.paths))
+                                  f'{last_words}; free the processor, or allow more time')
+            self._progress(last_words)
             time.sleep(POLL_S)
 
     def _stop(self) -> None:
@@ -184,7 +191,7 @@ class PrivateBroker:
         _wait_until_gone(self.pids)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder, self.pids = None, ()
+        self._folder, self._ended, self.pids = None, None, ()
 
 
 def find_server() -> Path:
@@ -225,7 +232,8 @@ def _environment(paths: Paths, port: int, distribution_port: int, mapper_port: i
         'detached': 'yes',  # the script becomes Erlang, which so dies with its guardian, and leaves no shell between
         'ERL_EPMD_PORT': str(mapper_port),
         'ERL_EPMD_ADDRESS': HOST,
-        'ERL_AFLAGS': '-kernel inet_dist_use_interface {127,0,0,1}',  # of every Erlang, the short-lived ones too
+        # Of every Erlang, also of those that RabbitMQ starts for a moment, each minute one.
+        'ERL_AFLAGS': '-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}',
         'ERL_CRASH_DUMP_SECONDS': '0',
         'RABBITMQ_NODENAME': f'iomtwin-{port}@localhost',
         'RABBITMQ_DIST_PORT': str(distribution_port),
@@ -239,7 +247,6 @@ def _environment(paths: Paths, port: int, distribution_port: int, mapper_port: i
         'RABBITMQ_ENABLED_PLUGINS_FILE': str(folder / 'enabled_plugins'),
         'RABBITMQ_GENERATED_CONFIG_DIR': str(folder / 'data'),
         'RABBITMQ_PID_FILE': str(folder / 'pid'),
-        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '-start_epmd false',
     }
 
 
@@ -270,38 +277,21 @@ def _free_ports(n: int) -> list[int]:
     raise BrokerError(f'found no {n} free ports from {PORTS.start} to {PORTS.stop - 1} on {HOST}; end what holds them')
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
-def _lines(paths: Paths) -> list[str]:
-    """Return what was printed and logged so far, without time stamps and frames."""
+def log_lines(paths: Paths) -> list[str]:
+    """Return what was printed and logged so far, without time stamps, process ids and empty lines."""
     lines = list[str]()
     for path in (paths.output, paths.log):
         with suppress(FileNotFoundError):
             lines += path.read_text('utf-8', 'replace').splitlines()
-    return [line for line in (re.sub(r'^[-\d]+ [:.\d]+\S* (\[\w+\]) <[\d.]+>', r'\1', raw).strip() for raw in lines)
-            if re.search(r'\w', line.partition(']')[2] or line)]
-
-
-def _is_booted_wrongly(paths: Paths) -> bool:
-    return any('BOOT FAILED' in line for line in _lines(paths))
-
-
-def _last_words(paths: Paths) -> str:
-    return (_lines(paths) or ['nothing'])[-1]
+    bare = (STAMP.sub(r'\1', line).strip() for line in lines)
+    return [line for line in bare if re.search(r'\w', line.removeprefix('[error]'))]
 
 
 def _reason(paths: Paths) -> str:
-    """Return what RabbitMQ gives as the reason of its end: the first error after ``BOOT FAILED``, or its last words."""
-    lines = _lines(paths)
-    at = next((i for i, line in enumerate(lines) if 'BOOT FAILED' in line), None)
-    if at is not None:
-        told = [line.removeprefix('[error] ') for line in lines[at + 1:at + 6]]
-        return ' '.join(told) or 'BOOT FAILED'
-    errors = [line for line in lines if '[error]' in line or 'rror' in line]
-    return errors[0] if errors else _last_words(paths)
+    """Return what RabbitMQ gives as the reason of its end: its errors, each once, or its last words."""
+    lines = log_lines(paths)
+    errors = dict.fromkeys(line.removeprefix('[error]').strip() for line in lines if '[error]' in line)
+    return ' / '.join(list(errors)[:REASONS_MAX]) or (lines or ['nothing'])[-1]
 
 
 def _wait_until_gone(pids: tuple[int, ...]) -> None:

@@ -52,7 +52,8 @@ def declare(connection: Connection, run_id: str, places: Places, limits: Limits 
         If the credentials are not the twin's, or what is there differs.
     """
     limits = limits or Limits()
-    registry.remember(connection, run_id)
+    registry.remember(connection, run_id, [
+        queue_of(run_id, place, priority) for place, priorities in places.items() for priority in priorities])
     with connection.channel() as channel:
         _declare_pair(channel, exchange_of(run_id, DEAD), DEAD, {
             'x-queue-type': 'classic', 'x-overflow': 'drop-head',
@@ -93,7 +94,7 @@ def clean(connection: Connection, run_id: str) -> None:
     RefusedError
         If the run lives: somebody consumes its replies.
     """
-    if look(connection, run_id).has_twin:
+    if _counts(connection, exchange_of(run_id, REPLY))[1]:
         raise RefusedError(f'{connection.where}: run {run_id} lives, its twin takes replies; end it first')
     with connection.channel() as channel:
         for place in PLACES:
@@ -108,19 +109,17 @@ def clean(connection: Connection, run_id: str) -> None:
 
 def runs(connection: Connection) -> list[Run]:
     """Return the runs that were declared on a broker and not cleaned away, in the order in which they came."""
-    return [look(connection, run_id) for run_id in registry.remembered(connection)]
+    return [_look(connection, run_id, queues) for run_id, queues in registry.remembered(connection).items()]
 
 
-def look(connection: Connection, run_id: str) -> Run:
-    """Return what is on a broker of a run; of an unknown one, nothing."""
+def _look(connection: Connection, run_id: str, queues: Sequence[str]) -> Run:
     _, n_twins = _counts(connection, exchange_of(run_id, REPLY))
-    counts = [_counts(connection, queue_of(run_id, place, priority))
-              for place in PLACES for priority in range(N_PRIORITIES)]
+    counts = [_counts(connection, queue) for queue in queues]
     return Run(run_id, n_twins > 0, sum(n for _, n in counts), sum(n for n, _ in counts))
 
 
 def _counts(connection: Connection, queue: str) -> tuple[int, int]:
-    """Return the messages that wait in a queue, and its consumers."""
+    """Return the messages that wait in a queue, and its consumers; nothing of a queue that is not there."""
     try:
         with connection.channel() as channel:
             found = channel.queue_declare(queue, passive=True).method
