@@ -122,6 +122,6 @@ def test_a_memory_alarm_is_seen_and_bounded(small: PrivateBroker) -> None:
         for _ in range(2):  # the first message may still be taken
             declare(twin, 'only', EVERYWHERE)
 
-    with connect(small.endpoint, small.users['twin'], waits=Waits(blocked_s=0.5)) as twin:
-        with pytest.raises(BlockedError, match='for want of memory'):
-            publish_twice(twin)
+    with (connect(small.endpoint, small.users['twin'], waits=Waits(blocked_s=0.5)) as twin,
+          pytest.raises(BlockedError, match='for want of memory')):
+        publish_twice(twin)

@@ -100,7 +100,7 @@ def dead_letters(twin: Connection, run_id: str, n: int) -> list[bytes]:
 
 
 def test_what_a_worker_had_when_it_left_is_given_to_another(opened: Connect, run_id: str) -> None:
-    """A connection closes with a message in its hands, another gives it back: the next hears that it is not the first."""
+    """One connection closes with a message in its hands, one gives it back: the next hears that it is not the first."""
     twin = opened('twin')
     declare(twin, run_id, {'crypto': [1]})
     work(twin, run_id, b'job')
