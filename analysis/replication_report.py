@@ -12,10 +12,12 @@ from analysis.page import drawn, render_page
 from analysis.replications import intervals, set_name, summarise, write
 from analysis.report import QUEUES_SHOWN, STATIONS_SHOWN, asked
 from analysis.sheets import (
+    cause_sheet,
     crypto_sheet,
     deadline_sheet,
     device_sheet,
     flow_sheet,
+    key_sheet,
     outcome_sheet,
     queue_sheet,
     rows_of,
@@ -60,8 +62,8 @@ def render_replications(runs: Sequence[Run]) -> str:
     if any(row['metric'] == 'latency' and row['p50'] is not None for row in summary):
         figures['intervals'] = (replications_figure(summary),
                                 'Latency and missed deadlines of each flow: means over the runs with 95 % intervals')
-    sheets = [flow_sheet(rows), outcome_sheet(rows), deadline_sheet(rows), crypto_sheet(rows), device_sheet(rows),
-              station_sheet(runs, STATIONS_SHOWN), queue_sheet(runs, QUEUES_SHOWN)]
+    sheets = [flow_sheet(rows), outcome_sheet(rows), deadline_sheet(rows), crypto_sheet(rows), cause_sheet(rows),
+              key_sheet(rows), device_sheet(rows), station_sheet(runs, STATIONS_SHOWN), queue_sheet(runs, QUEUES_SHOWN)]
     return render_page(
         'replications.html', manifest=runs[0].manifest, scenario=scenario,
         asked=[*asked(scenario), *security_said(runs[0].manifest.get('security'))],

@@ -18,10 +18,12 @@ from analysis.formats import spell
 from analysis.page import drawn, render_page
 from analysis.sheets import (
     Rows,
+    cause_sheet,
     crypto_sheet,
     deadline_sheet,
     device_sheet,
     flow_sheet,
+    key_sheet,
     mean,
     outcome_sheet,
     queue_sheet,
@@ -86,7 +88,8 @@ def render(run: Run) -> str:
         scenario_text=run.scenario_text, invalid_because=_reasons(run.manifest),
         asked=[*asked(scenario), *security_said(run.manifest.get('security'))],
         tiles=tiles(rows, classes), flows=flow_sheet(rows), outcomes=outcome_sheet(rows),
-        deadlines=deadline_sheet(rows), crypto=crypto_sheet(rows), devices=device_sheet(rows),
+        deadlines=deadline_sheet(rows), crypto=crypto_sheet(rows), causes=cause_sheet(rows), keys=key_sheet(rows),
+        devices=device_sheet(rows),
         stations=station_sheet([run], STATIONS_SHOWN), queues=queue_sheet([run], QUEUES_SHOWN),
         rounds=rounds.head(ROUNDS_SHOWN).to_dicts(), n_rounds=rounds.height,
         round_metrics=[row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
@@ -105,10 +108,12 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
     n = 1 if crypto['placement'] == 'sequential' else crypto['replicas']
     workers = 'one worker' if n == 1 else f'{n} workers'
     signed = 'signed' if crypto['sign_updates'] else 'not signed'
-    used = [crypto['aead']]  # of the others, those that learning uses
-    if learning is not None:
-        used += [crypto['kem']] if crypto['learning_keys'] == 'per-round' else []
-        used += [crypto['signature']] if crypto['sign_updates'] else []
+    used = [crypto['aead']]  # of the others, those that learning or the life of keys uses
+    keys, trusts = scenario['keys'], {device['trust'] for device in scenario['devices'].values()}
+    if (learning and crypto['learning_keys'] == 'per-round') or (keys and trusts != {'pre-shared'}):
+        used.append(crypto['kem'])
+    if (learning and crypto['sign_updates']) or (keys and 'signed' in trusts):
+        used.append(crypto['signature'])
     drain = _time(scenario['drain'])
     outages = [f'{outage["target"]} from {_time(outage["begin"])} to {_time(outage["end"])}'
                for outage in scenario['outages']]
@@ -120,8 +125,18 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
         ('Placement', f'{crypto["placement"]}, {workers}, prefetch {crypto["prefetch"]}'),
         ('Learning', 'none' if learning is None else _asked_learning(learning)),
         *([] if learning is None else [('Its keys', f'{crypto["learning_keys"]}; updates {signed}')]),
+        ('Keys of devices', 'there, and last' if keys is None else _asked_keys(keys)),
         ('Outages', '; '.join(outages) or 'none'),
     ]
+
+
+def _asked_keys(keys: Tree) -> str:
+    rotation = keys['rotation']
+    rounds = f' or {rotation["rounds"]} rounds' if rotation['rounds'] else ''
+    revoked = [f'{each["devices"]}{"" if each["index"] is None else " " + str(each["index"])} at {_time(each["at"])}'
+               for each in keys['revocations']]
+    return (f'new ones after {_time(rotation["every"])}{rounds}, overlap {_time(keys["overlap"])}'
+            + (f'; revoked: {", ".join(revoked)}' if revoked else ''))
 
 
 def _asked_learning(learning: Tree) -> str:

@@ -25,6 +25,7 @@ from analysis.words import (
 )
 from sim.results.folder import Run
 
+CRYPTO_TIMES = ('kem_time', 'aead_time', 'sig_time')
 Mark = Literal['', 'bad', 'crypto']
 Rows = dict[tuple[str, str | None, str | None], dict[str, Any]]  # (metric, flow, class) -> summary row
 
@@ -156,6 +157,33 @@ def crypto_sheet(rows: Rows) -> Sheet:
     return Sheet('Cryptography in flows', headers, lines,
                  'crypto: of the mean latency, which waiting may dominate, computing, without the time that its bytes '
                  f'take; message bytes: {MESSAGE_BYTES}')
+
+
+def cause_sheet(rows: Rows) -> Sheet:
+    """Return one line a flow for which cryptography computes anything: for what, and its share of all of that."""
+    spent = {flow: [mean(rows, metric, flow) or 0.0 for metric in CRYPTO_TIMES] for flow in _flows(rows)}
+    total_s = sum(map(sum, spent.values()))
+    lines = [(Cell(flow), *(cell(rows, metric, flow) for metric in CRYPTO_TIMES),
+              _number(sum(times) / total_s, '1', mark='crypto')) for flow, times in spent.items() if any(times)]
+    headers = ('flow', 'keys\n(KEM)', 'sealing\n(AEAD)', 'signatures', 'share\nof all')
+    return Sheet('What cryptography computes', headers, lines,
+                 'computing on all devices and computers together, over the measured time')
+
+
+def key_sheet(rows: Rows) -> Sheet:
+    """Return one line for each kind of thing that happened to keys: how many, and how long it took."""
+    lines = []
+    for name, event, metric in (('new keys', 'rekey', 'rekey_time'), ('revocations', 'revocation', 'exposure_time'),
+                                ('enrolments', 'enrolment', 'enrolment_time'),
+                                ('group keys', 'group', 'group_rekey_time')):
+        if mean(rows, f'{event}s_due'):
+            lines.append((Cell(name), cell(rows, f'{event}s_due'), cell(rows, f'{event}s_done'), *(
+                cell(rows, metric, statistic=statistic) for statistic in ('mean', 'p50', 'p99'))))
+    if mean(rows, 'keys_expired'):
+        lines.append((Cell('expired', mark='bad'), cell(rows, 'keys_expired'), *[Cell(NONE)] * 4))
+    return Sheet('Keys', ('', 'due', 'done', 'mean time', 'median', 'p99'), lines,
+                 'from when it was due to when it was done: a new key is in use; every place refuses who is revoked, '
+                 'who is exposed until then; device by device in keys.parquet')
 
 
 def device_sheet(rows: Rows) -> Sheet:

@@ -16,11 +16,13 @@ from analysis.replications import summarise
 from analysis.sheets import (
     Rows,
     Sheet,
+    cause_sheet,
     cell,
     crypto_sheet,
     deadline_sheet,
     device_sheet,
     flow_sheet,
+    key_sheet,
     mean,
     rows_of,
     station_sheet,
@@ -37,10 +39,10 @@ def run_tables(runs: Sequence[Run]) -> RenderableType:
     """Return everything that `iomtwin run` prints: of one run, or means over several with their intervals."""
     rows = rows_of(runs[0].summary if len(runs) == 1 else summarise(runs))
     late = deadline_sheet(rows, only_missed=True)
-    sheets = (flow_sheet(rows), *([late] if late.rows else []), crypto_sheet(rows), device_sheet(rows),
+    sheets = (flow_sheet(rows), late, crypto_sheet(rows), cause_sheet(rows), key_sheet(rows), device_sheet(rows),
               station_sheet(runs, STATIONS_SHOWN))
     parts: list[RenderableType] = [Text(f'Measured: {measured(runs[0].scenario)}'), '']
-    parts += [*(part for sheet in sheets for part in (Fitting(sheet), '')), security_line(runs[0])]
+    parts += [*(part for sheet in sheets if sheet.rows for part in (Fitting(sheet), '')), security_line(runs[0])]
     if ('rounds_begun', None, None) in rows:
         parts.append(_rounds(rows, runs))
     if len(runs) > 1:

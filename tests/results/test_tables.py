@@ -145,13 +145,15 @@ def test_the_tables_of_a_run_show_the_numbers_of_its_summary(ward: Run) -> None:
     latency = rows['latency', 'vitals']
     thin = THIN if is_thin('p99', latency['n']) else ''
     assert not is_thin('p95', latency['n'])
-    vitals, of_crypto = (line.split('  ') for line in lines if line.startswith('vitals'))
+    vitals, of_crypto, computed = (line.split('  ') for line in lines if line.startswith('vitals'))
     assert [cell.strip() for cell in vitals if cell] == [
         'vitals', count(rows['launched', 'vitals']['mean']), seconds(latency['p50']), seconds(latency['p95']),
         seconds(latency['p99']) + thin, share(rows['deadline_miss_ratio', 'vitals']['mean']), '0']
     assert [cell.strip() for cell in of_crypto if cell] == [
         'vitals', seconds(latency['mean']), share(rows['crypto_latency_share', 'vitals']['mean']),
         n_bytes(rows['wire_bytes', 'vitals']['mean']), share(rows['crypto_wire_share', 'vitals']['mean'])]
+    assert [cell.strip() for cell in computed if cell][:4] == [
+        'vitals', '—', seconds(rows['aead_time', 'vitals']['mean']), '—']
     patch = next(line for line in lines if line.startswith('ecg-patch')).split('  ')
     assert [cell.strip() for cell in patch if cell] == [
         'ecg-patch', '30', energy(rows['energy', 'ecg-patch']['mean']),

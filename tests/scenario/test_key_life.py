@@ -5,10 +5,12 @@ import math
 import polars as pl
 import pytest
 
+from analysis.sheets import cause_sheet, key_sheet, rows_of
 from sim import wire
 from sim.flows import FLOWS, KEY_FLOWS
 from sim.key_life import key_messages
 from sim.results.recording import Recording
+from sim.results.summary import summarise
 from sim.results.tables import jobs, keys
 from sim.running import run_model
 from tests.scenario.clinic import model_of, scenario_of
@@ -115,6 +117,23 @@ def test_clients_take_new_keys_after_rounds_of_learning() -> None:
     table = keys(recording).filter(cause='rounds')
     assert table['class'].to_list() == ['monitor'] * 5
     assert table['due_s'].unique().to_list() == [recording.rounds[1].aggregated_s]
+
+
+def test_people_see_what_happened_to_keys_and_what_computed_for_it(recording: Recording) -> None:
+    """The sheet of keys counts what the table has after the warm-up; shares of what is computed are of all of it."""
+    rows = rows_of(summarise(recording))
+    due = keys(recording).filter(pl.col('due_s') >= 2.0)
+    [line] = key_sheet(rows).rows
+    done = due.filter(pl.col('ended_s').is_not_nan())
+    assert [line[column].value for column in (1, 2)] == [due.height, done.height]
+    assert line[3].value == pytest.approx(done['time_s'].mean(), rel=1e-12)
+    causes = {cells[0].text: [each.value or 0.0 for each in cells[1:]] for cells in cause_sheet(rows).rows}
+    assert {'vitals', 'fl-update', 'rekey'} <= causes.keys()
+    total_s = sum(sum(values[:3]) for values in causes.values())
+    for values in causes.values():
+        assert values[3] == pytest.approx(sum(values[:3]) / total_s, rel=1e-12)
+    crypto = [stage for stage, name in enumerate(recording.model.stages) if name.startswith(('kem.', 'aead.', 'sig.'))]
+    assert total_s == pytest.approx(recording.stage_s[:, crypto].sum(), rel=1e-12)
 
 
 def test_keys_that_are_not_asked_for_are_not_there() -> None:

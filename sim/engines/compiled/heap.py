@@ -1,110 +1,141 @@
 """The events to come: a 4-ary heap, ordered by (time, key, number), with the first event apart.
 
-The fewer levels, the fewer cache misses. An event that comes before all others, such as the arrival at the next hop of
-what was just served, is not put through the heap at all: row 0 of the table holds it, the heap begins at row 1.
+A heap is as fast as its levels are in the caches. So an entry is a time and the row of what the event is about, and
+the four children of an entry are one line of the cache; keys are looked up where times are equal. The rows of the
+events that there are not stand behind the heap, so that each row of the table of events is in the heap's table once.
+
+An event that comes before all others, such as the arrival at the next hop of what was just served, is not put through
+the heap at all: row 0 of its table holds it, the heap begins at row `ROOT`.
+
+What rises to the top is what happens next: on its way, the memory that it will need is asked for (`ahead`).
 """
 
 from typing import Any
 
 from sim.compiling import compiled
-from sim.engines.compiled.layout import EVENT, event_at
+from sim.engines.compiled.ahead import fetch_first, fetch_second, fetch_third
+from sim.engines.compiled.layout import ENTRY, entry_at, event_at
 
-EVENT_BYTES = EVENT.itemsize
-
-
-@compiled
-def _is_before(event, time_s, key, number):
-    """Return whether an event of the heap comes before another."""
-    if event.time_s != time_s:
-        return event.time_s < time_s
-    if event.key != key:
-        return event.key < key
-    return event.number < number
+ROOT = 3  # so that four children begin at a multiple of four, where a line of the cache does
+ROOT_BYTES = ROOT * ENTRY.itemsize
+THREE_LEVELS = 4 + 16 + 64  # below the root; what fewer events touch is in the caches anyway
 
 
 @compiled
-def _set(event, time_s, key, number, kind, a, b):
-    event.time_s, event.key, event.number, event.kind, event.a, event.b = time_s, key, number, kind, a, b
+def _is_before(m, time_s, row, other_time_s, other_row):
+    """Return whether one entry's event comes before that of another."""
+    if time_s != other_time_s:
+        return time_s < other_time_s
+    event, other = event_at(m.events, row), event_at(m.events, other_row)
+    if event.key != other.key:
+        return event.key < other.key
+    return event.number < other.number
 
 
 @compiled
-def _copy(event, other):
-    _set(event, other.time_s, other.key, other.number, other.kind, other.a, other.b)
+def first_time_s(m: Any) -> float:
+    """Return the time of the first event, if there is one."""
+    return entry_at(m.heap, 0 if m.is_apart else ROOT).time_s
 
 
 @compiled
 def first_event(m: Any) -> int:
     """Return the row of the first event, if there is one."""
-    return 0 if m.is_apart else 1
+    return entry_at(m.heap, 0 if m.is_apart else ROOT).event
 
 
 @compiled
 def push(m: Any, time_s: float, key: int, kind: int, a: int, b: int) -> None:
     """Add an event; of two with equal time and key, the one added first comes first."""
-    number = m.event_number
+    apart, n = entry_at(m.heap, 0), m.n_events - m.is_apart
+    free = entry_at(m.heap, ROOT + n)
+    row = free.event
+    event = event_at(m.events, row)
+    event.key, event.number, event.kind, event.a, event.b = key, m.event_number, kind, a, b
     m.event_number += 1
     m.n_events += 1
-    apart = event_at(m.events, 0)
-    if m.n_events > 1 and _is_before(event_at(m.events, first_event(m)), time_s, key, number):
-        _insert(m, m.n_events - 1 - m.is_apart, time_s, key, number, kind, a, b)
+    if m.n_events > 1 and not _is_before(m, time_s, row, first_time_s(m), first_event(m)):
+        _insert(m, n, time_s, row)
         return
+    free.event = apart.event
     if m.is_apart:
-        _insert(m, m.n_events - 2, apart.time_s, apart.key, apart.number, apart.kind, apart.a, apart.b)
+        _insert(m, n, apart.time_s, apart.event)
     m.is_apart = 1
-    _set(apart, time_s, key, number, kind, a, b)
+    apart.time_s, apart.event = time_s, row
 
 
 @compiled
-def _insert(m, i, time_s, key, number, kind, a, b):
-    """Put an event into the heap, which has i others."""
-    heap = m.events + EVENT_BYTES
+def _insert(m, i, time_s, row):
+    """Put an entry into the heap: its place is at i, or further up."""
+    heap = m.heap + ROOT_BYTES
     while i > 0:
-        parent = (i - 1) >> 2
-        if _is_before(event_at(heap, parent), time_s, key, number):
+        parent = entry_at(heap, (i - 1) >> 2)
+        if _is_before(m, parent.time_s, parent.event, time_s, row):
             break
-        _copy(event_at(heap, i), event_at(heap, parent))
-        i = parent
-    _set(event_at(heap, i), time_s, key, number, kind, a, b)
+        _set(entry_at(heap, i), parent.time_s, parent.event)
+        i = (i - 1) >> 2
+    _set(entry_at(heap, i), time_s, row)
+
+
+@compiled
+def _set(entry, time_s, row):
+    entry.time_s, entry.event = time_s, row
 
 
 @compiled
 def drop_first(m: Any) -> None:
     """Remove the first event."""
     m.n_events -= 1
-    n = m.n_events
     if m.is_apart:
         m.is_apart = 0
         return
-    if n == 0:
-        return
-    heap = m.events + EVENT_BYTES
-    hole, child = 0, 1
-    while child < n:  # down to the last level, the first child up each time
-        best = _first_of_four(heap, child) if child + 4 <= n else _first_of(heap, child, n)
-        _copy(event_at(heap, hole), event_at(heap, best))
-        hole, child = best, 4 * best + 1
-    last = event_at(heap, n)
-    _insert(m, hole, last.time_s, last.key, last.number, last.kind, last.a, last.b)
+    n, heap = m.n_events, m.heap + ROOT_BYTES
+    last = entry_at(heap, n)
+    time_s, row = last.time_s, last.event
+    last.event = entry_at(heap, 0).event
+    hole = 0
+    if n > THREE_LEVELS:
+        first = _rise(m, heap, 0)
+        second = _rise(m, heap, first)
+        hole = _rise(m, heap, second)
+        fetch_third(m, entry_at(heap, 0).event)
+        fetch_second(m, entry_at(heap, first).event)
+        fetch_first(m, entry_at(heap, second).event)
+    while 4 * hole + 4 < n:
+        hole = _rise(m, heap, hole)
+    if 4 * hole + 1 < n:
+        best = _first_of(m, heap, 4 * hole + 1, n)
+        _set(entry_at(heap, hole), entry_at(heap, best).time_s, entry_at(heap, best).event)
+        hole = best
+    if n > 0:
+        _insert(m, hole, time_s, row)
 
 
 @compiled
-def _first_of_four(heap, row):
-    """Return the first of four events in a row, without a branch that a processor would have to guess."""
-    a, b, c, d = (event_at(heap, row).time_s, event_at(heap, row + 1).time_s, event_at(heap, row + 2).time_s,
-                  event_at(heap, row + 3).time_s)
+def _rise(m, heap, hole):
+    """Move the first of the four children of a hole up into it, and return where it was.
+
+    Without a branch that a processor would have to guess, unless times are equal.
+    """
+    row = 4 * hole + 1
+    a, b, c, d = (entry_at(heap, row).time_s, entry_at(heap, row + 1).time_s, entry_at(heap, row + 2).time_s,
+                  entry_at(heap, row + 3).time_s)
     left, right = min(a, b), min(c, d)
     if a == b or c == d or left == right:
-        return _first_of(heap, row, row + 4)
-    in_left, in_right = row + int(b < a), row + 2 + int(d < c)
-    return in_left + (in_right - in_left) * int(right < left)
+        best = _first_of(m, heap, row, row + 4)
+    else:
+        in_left, in_right = row + int(b < a), row + 2 + int(d < c)
+        best = in_left + (in_right - in_left) * int(right < left)
+    _set(entry_at(heap, hole), entry_at(heap, best).time_s, entry_at(heap, best).event)
+    return best
 
 
 @compiled
-def _first_of(heap, row, end):
-    """Return the first event of some in a row."""
+def _first_of(m, heap, row, end):
+    """Return the first of some entries in a row."""
     best = row
-    for other_row in range(row + 1, end):
-        other = event_at(heap, other_row)
-        if _is_before(other, event_at(heap, best).time_s, event_at(heap, best).key, event_at(heap, best).number):
-            best = other_row
+    for other in range(row + 1, end):
+        if _is_before(m, entry_at(heap, other).time_s, entry_at(heap, other).event, entry_at(heap, best).time_s,
+                      entry_at(heap, best).event):
+            best = other
     return best

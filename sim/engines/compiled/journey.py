@@ -9,7 +9,19 @@ from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, end_service, finish, trace_wait
 from sim.engines.compiled.broker import acknowledge, publish
 from sim.engines.compiled.heap import push
-from sim.engines.compiled.layout import NONE, entity_at, hop_at, job_at, route_at, server_at, station_at, work_at
+from sim.engines.compiled.layout import (
+    NONE,
+    SEGMENT_ARRIVES,
+    SLOT_BITS,
+    SLOTS_MAX,
+    entity_at,
+    hop_at,
+    job_at,
+    route_at,
+    server_at,
+    station_at,
+    work_at,
+)
 from sim.engines.compiled.pools import draw, fetch_station_of, free_work, new_work, station_of
 from sim.engines.compiled.stations import dispatch, free_server, start, station_takes
 from sim.laws import ARRIVE, event_key, transmission
@@ -28,10 +40,6 @@ from sim.model import (
     SEALS,
     SERVE,
 )
-
-SLOT_BITS = 32
-SLOTS_MAX = (1 << SLOT_BITS) - 1
-SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
 
 
 @compiled

@@ -27,6 +27,10 @@ Records = NDArray[Any]
 
 NONE = -1
 CACHE_LINE_BYTES = 64
+SLOT_BITS = 32  # of an event's subject: the job's slot, below its delivery
+SLOTS_MAX = (1 << SLOT_BITS) - 1
+SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
+LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
 
 HOP = np.dtype([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
@@ -69,8 +73,8 @@ WORK = np.dtype([
     ('amount', 'f8'), ('remaining', 'f8'), ('arrived_s', 'f8'),
     ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
 ], align=True)
-EVENT = np.dtype([('time_s', 'f8'), ('key', 'i8'), ('number', 'i8'), ('kind', 'i4'), ('b', 'i4'), ('a', 'i8')],
-                 align=True)
+ENTRY = np.dtype([('time_s', 'f8'), ('event', 'i8')], align=True)  # of the heap
+EVENT = np.dtype([('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4')], align=True)
 QUEUE_RECORD = np.dtype([
     ('first_consumer', 'i4'), ('n_consumers', 'i4'), ('next_consumer', 'i4'), ('prefetch', 'i4'), ('capacity', 'i8'),
     ('up', 'i8'),  # 0 while the broker is down
@@ -105,7 +109,7 @@ TABLES = {
     'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
     'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'deadlines': DEADLINE, 'stage_seconds': FLOAT,
     'latency': NUMBER, 'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK,
-    'free_works': NUMBER, 'events': EVENT, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL,
+    'free_works': NUMBER, 'events': EVENT, 'heap': ENTRY, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL,
     'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
 COUNTERS = ('n_stations', 'n_stages', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
@@ -156,11 +160,12 @@ def _fetcher(dtype: Any) -> Any:
     return fetch
 
 
-hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, event_at, inbox_at = (
-    _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, EVENT,
-                                 INBOX))
-outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at, arrival_at = (
-    _reader(dtype) for dtype in (OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT, ARRIVAL))
+hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, entry_at, event_at = (
+    _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, ENTRY,
+                                 EVENT))
+inbox_at, outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at = (
+    _reader(dtype) for dtype in (INBOX, OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT))
+arrival_at = _reader(ARRIVAL)
 fetch_entity, fetch_station, fetch_server, fetch_job, fetch_work = (
     _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, JOB, WORK))
 

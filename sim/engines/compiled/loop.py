@@ -10,9 +10,8 @@ from typing import Any
 from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, count_ready, count_waiting
 from sim.engines.compiled.broker import acknowledged, returned
-from sim.engines.compiled.heap import drop_first, first_event, push
+from sim.engines.compiled.heap import drop_first, first_event, first_time_s, push
 from sim.engines.compiled.journey import (
-    SEGMENT_ARRIVES,
     delivery_arrives,
     enter,
     job_arrives,
@@ -20,7 +19,9 @@ from sim.engines.compiled.journey import (
     service_ends,
 )
 from sim.engines.compiled.layout import (
+    LAUNCHED,
     NONE,
+    SEGMENT_ARRIVES,
     Records,
     arrival_at,
     entity_at,
@@ -37,7 +38,6 @@ from sim.engines.compiled.layout import (
 from sim.engines.compiled.pools import new_job
 from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
 
-LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
 ARRIVALS_A_STEP = 4
 
 # Why the loop returns to Python.
@@ -62,15 +62,15 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
         if m.next_arrival == m.n_arrivals:
             return NEEDS_ARRIVALS
         arrival = arrival_at(m.arrivals, m.next_arrival)
-        event = event_at(m.events, first_event(m))
+        event_s = first_time_s(m)
         if m.n_arrivals == NONE:
             if m.n_events == 0:
                 return NOTHING_LEFT
             is_arrival = False
         else:
-            is_arrival = m.n_events == 0 or arrival.time_s < event.time_s or (
-                arrival.time_s == event.time_s and arrival.key < event.key)
-        time_s = arrival.time_s if is_arrival else event.time_s
+            is_arrival = m.n_events == 0 or arrival.time_s < event_s or (
+                arrival.time_s == event_s and arrival.key < event_at(m.events, first_event(m)).key)
+        time_s = arrival.time_s if is_arrival else event_s
         if time_s > end_s or (time_s == end_s and not is_inclusive):
             return TIME_IS_UP
         if stops_when_idle and m.n_live == 0:
@@ -83,6 +83,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
             if entity_at(m.entities, arrival.entity).sending:
                 enter(m, new_job(m, arrival.job, arrival.stream, 0, arrival.entity, arrival.k), 0)
             continue
+        event = event_at(m.events, first_event(m))
         kind, a, b = event.kind, event.a, event.b
         if kind in (WAKE, CHANGE):
             return NEEDS_PYTHON

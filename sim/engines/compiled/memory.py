@@ -68,8 +68,9 @@ class Memory:
         self['amount_columns'] = np.full(len(model.stages), NONE)
         self['arrivals'], self['inboxes'] = _new('arrivals', 1), _new('inboxes', 1)
         pool = max(POOL_FIRST, 4 * (window_max + ROWS_PER_EVENT))
-        for name in ('jobs', 'works', 'events', 'outcomes'):
+        for name in ('jobs', 'works', 'events', 'heap', 'outcomes'):
             self[name] = _new(name, pool)
+        self['heap']['event'] = np.arange(pool)
         for name in ('jobs', 'works'):
             self[f'free_{name}'] = np.arange(pool)
             m[f'n_free_{name}'] = pool
@@ -120,6 +121,14 @@ class Memory:
                         ('hop_rows', m['n_hop_rows'] + rows), ('outcomes', m['n_outcomes'] + rows)):
             if n > self[name].size:
                 self[name] = larger(self[name], int(n))
+        self._fill_heap()
+
+    def _fill_heap(self) -> None:
+        """Give the heap's table every row of the events: behind those before, rows of events that there are not."""
+        old, n = self['heap'], self['events'].size
+        if old.size < n:
+            self['heap'] = larger(old, n)
+            self['heap']['event'][old.size:] = np.arange(old.size, n)
 
     def widen_amounts(self, n: int) -> None:
         """Let every job have `n` given amounts."""
