@@ -106,7 +106,7 @@ class Connection:
         self._connection = connection
         self._thread = threading.get_ident()
         self._received: deque[Delivery] = deque()  # as many as the prefetches of all queues allow
-        self._is_cancelled = False
+        self._is_cancelled = self._is_woken = False
         with _mapped(where):
             self._channel = connection.channel()
             self._channel.confirm_delivery()
@@ -128,7 +128,8 @@ class Connection:
         version: object = properties.get('version', 'unknown')
         return version.decode() if isinstance(version, bytes) else str(version)
 
-    def publish(self, exchange: str, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> Published:
+    def publish(self, exchange: str, key: str, body: bytes, headers: Mapping[str, Any] | None = None, *,
+                message_id: str | None = None, priority: int | None = None) -> Published:
         """Send a message, persistent and mandatory, and return what the broker said of it.
 
         Raises
@@ -137,7 +138,8 @@ class Connection:
             If it said nothing: the message may have come and may have not.
         """
         properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent.value,
-                                          headers=dict(headers) if headers else None)
+                                          headers=dict(headers) if headers else None, message_id=message_id,
+                                          priority=priority)
         with self._call():
             try:
                 self._channel.basic_publish(exchange, key, body, properties, mandatory=True)
@@ -156,7 +158,7 @@ class Connection:
                 method.delivery_tag or 0)))
 
     def receive(self, wait_s: float) -> Delivery | None:
-        """Return the next message, or None if none came within `wait_s`; heartbeats are sent meanwhile.
+        """Return the next message, or None if none came in `wait_s` or before `wake`; heartbeats are sent meanwhile.
 
         Raises
         ------
@@ -166,13 +168,19 @@ class Connection:
         deadline = time.monotonic() + wait_s
         with self._call():
             while not self._received:
-                left_s = deadline - time.monotonic()
+                left_s = 0.0 if self._is_woken else deadline - time.monotonic()
                 self._connection.process_data_events(max(0.0, left_s))
                 if self._is_cancelled:
                     raise RefusedError(f'{self.where}: a queue of this connection was deleted')
-                if left_s <= 0:
+                if left_s <= 0 and not self._received:
+                    self._is_woken = False
                     return None
         return self._received.popleft()
+
+    def wake(self) -> None:
+        """Let `receive` return at once, now or when it is called next; the one call that is another thread's."""
+        with suppress(exceptions.ConnectionWrongStateError):  # whoever receives hears of the loss by himself
+            self._connection.add_callback_threadsafe(self._hear_wake)
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Let the broker forget a message."""
@@ -220,6 +228,9 @@ class Connection:
 
     def _hear_cancel(self, _: object) -> None:
         self._is_cancelled = True
+
+    def _hear_wake(self) -> None:
+        self._is_woken = True
 
 
 def connect(endpoint: Endpoint, credentials: Credentials, name: str = 'iomtwin',

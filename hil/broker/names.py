@@ -79,11 +79,11 @@ def rights(role: Role, run_id: str | None = None) -> Rights:
     """Return what a role may do in one run, or in every run if none is named.
 
     The twin declares, and does what it likes with the names of its run. A place reads its own queues and writes to the
-    exchanges it feeds, which are those of the other places and of the reply; it declares nothing.
+    exchanges it feeds, which are those of the other places, of the reply and of dead letters; it declares nothing.
     """
     run = ANY_RUN if run_id is None else re.escape(check_run_id(run_id))
     if role == 'twin':
         own = rf'^(iomtwin\.{run}\..*|{RUNS}|{RUNS_LOCK})$'
         return Rights(own, own, own)
-    fed = '|'.join([*(place for place in PLACES if place != role), REPLY])
+    fed = '|'.join([*(place for place in PLACES if place != role), REPLY, DEAD])
     return Rights(NOTHING, write=rf'^iomtwin\.{run}\.({fed})$', read=rf'^iomtwin\.{run}\.{role}\.[0-9]$')
