@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hil.broker.settings import BODY_BYTES_MAX
 from hil.wire import names
 from hil.wire.errors import MalformedError, OversizedError, UnknownVersionError
 from hil.wire.message import (
@@ -30,7 +31,6 @@ from sim import flows
 from sim.wire import BOOT_ID_BYTES
 
 MAGIC = b'IoMT'
-BODY_BYTES_MAX = 12 * 2**20  # `hil.body_bytes_max`, of AMQP's body, so header and body: RabbitMQ 4 refuses 16 MiB
 HEADER_BYTES_MAX = 8_192  # 16 legs with 16 stages each take 5.6 KB
 PRIORITIES_MAX = 8  # as scenarios have it
 CLOCK_BYTES = 8

@@ -12,20 +12,22 @@ calls `confirmed`; and then acknowledges the delivery. So a job is done at least
 What stops it is its own: a disk that takes no updates is an `OSError`, after which the delivery goes back to the queue.
 """
 
+import threading
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hil.broker.names import DEAD, REPLY
+from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.errors import CryptoError, ReplayError
-from hil.wire.codec import BODY_BYTES_MAX, HEADER_BYTES_MAX, decode, encode
-from hil.wire.errors import MisroutedError, RefusedError, UnknownRunError
+from hil.wire.codec import HEADER_BYTES_MAX, decode, encode
+from hil.wire.errors import DeadLetterError, MisroutedError, UnknownRunError
 from hil.wire.message import Message, StageTime, Timing
 from hil.wire.names import subject_id
 from hil.worker.stages import FUNCTIONS, Bench, Work
 from sim.errors import one_line
 
-REPLY, DEAD = 'reply', 'dead'  # where publications go, beside places
 DONE, DUPLICATE = 'done', 'duplicate'  # outcomes, beside the reasons of dead letters
 CONFIRMED_MAX = 65_536  # results that are known to be confirmed; a copy of an older one is done again
 ATTEMPT_MAX = 2**16 - 1
@@ -39,7 +41,6 @@ class Publication:
     priority: int
     message_id: str
     body: bytes = field(repr=False)
-    reason: str = ''  # of a dead letter
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,16 @@ class Dispatcher:
     """
 
     def __init__(self, run: bytes, bench: Bench, clock: bytes, body_bytes_max: int = BODY_BYTES_MAX) -> None:
-        self.counts = Counter[str]()
+        self._lock, self._counts = threading.Lock(), Counter[str]()
         self._run, self._bench, self._clock, self._body_bytes_max = run, bench, clock, body_bytes_max
         self._confirmed = OrderedDict[tuple[bytes, int], None]()
-        self._published_ns = self._confirmed_ns = 0
+        self._last_publish_ns = 0, 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many deliveries had which outcome; threads may ask at any time."""
+        with self._lock:
+            return dict(self._counts)
 
     def handle(self, raw: bytes, *, is_redelivered: bool = False, received_ns: int | None = None) -> Handled:
         """Return what comes of a delivery, whoever made its bytes.
@@ -85,24 +92,26 @@ class Dispatcher:
         started_ns = time.monotonic_ns()
         try:
             handled = self._work(raw, is_redelivered, started_ns if received_ns is None else received_ns, started_ns)
-        except RefusedError as why:
-            handled = _dead(raw, why.reason, why)
+        except DeadLetterError as why:
+            handled = dead_letter(raw, why.reason, str(why))
         except ReplayError as why:
-            handled = _dead(raw, 'replayed', why)
+            handled = dead_letter(raw, 'replayed', str(why))
         except CryptoError as why:
-            handled = _dead(raw, 'tampered', why)
+            handled = dead_letter(raw, 'tampered', str(why))
         except OSError:
             raise
         except Exception as why:  # else its redelivery would end one worker after the other
-            handled = _dead(raw, 'failed', why)
-        self.counts[handled.outcome] += 1
+            handled = dead_letter(raw, 'failed', one_line(f'{type(why).__name__}: {why}'))
+        with self._lock:
+            self._counts[handled.outcome] += 1
         return handled
 
     def confirmed(self, handled: Handled, published_ns: int, confirmed_ns: int) -> None:
         """Take note that the broker has what came of a delivery, and when it was sent and confirmed."""
-        self._published_ns, self._confirmed_ns = published_ns, confirmed_ns
-        if handled.nonce is not None:
-            self._confirmed[handled.nonce] = None
+        with self._lock:
+            self._last_publish_ns = published_ns, confirmed_ns
+            if handled.nonce is not None:
+                self._confirmed[handled.nonce] = None
             if len(self._confirmed) > CONFIRMED_MAX:
                 self._confirmed.popitem(last=False)
 
@@ -110,7 +119,8 @@ class Dispatcher:
         """Return the reply for a job whose next queue was full."""
         if handled.result is None:
             raise AssertionError(f'{handled.outcome}: there is no job to drop')
-        self.counts['dropped'] += 1
+        with self._lock:
+            self._counts['dropped'] += 1
         result = replace(handled.result, outcome='dropped', body=b'', sealed_by=None)
         return replace(handled, result=result, publication=_publication(result))
 
@@ -123,11 +133,11 @@ class Dispatcher:
         for at, stage in message.stages:
             wall_ns, cpu_ns = time.monotonic_ns(), time.thread_time_ns()
             FUNCTIONS[stage.name](self._bench, work, at)
-            if work.is_duplicate and work.nonce in self._confirmed:
+            if work.is_duplicate and self._is_confirmed(work.nonce):
                 return Handled(DUPLICATE, None)
             times.append(StageTime(at, time.monotonic_ns() - wall_ns, time.thread_time_ns() - cpu_ns))
         timing = Timing(self._bench.node, self._clock, is_redelivered, received_ns, started_ns, time.monotonic_ns(),
-                        self._published_ns, self._confirmed_ns, tuple(times))
+                        *self._last_publish_ns, tuple(times))
         done = message.done + 1
         result = replace(
             message, attempt=min(message.attempt + is_redelivered, ATTEMPT_MAX), done=done, sender=work.sender,
@@ -135,6 +145,10 @@ class Dispatcher:
             body=b'' if stage.amount == 'payload' and work.sealed_by is None else work.body,
             outcome='delivered' if done == len(message.slip) else '')
         return Handled(DONE, _publication(result), result=result, nonce=work.nonce)
+
+    def _is_confirmed(self, nonce: tuple[bytes, int] | None) -> bool:
+        with self._lock:
+            return nonce in self._confirmed
 
     def _check(self, message: Message) -> None:
         """Refuse what is for another run or place, or asks for what nobody does."""
@@ -147,6 +161,11 @@ class Dispatcher:
                 raise MisroutedError(f'{stage.name} of {message.flow} is not done on hardware')
 
 
+def dead_letter(raw: bytes, reason: str, why: str) -> Handled:
+    """Return a dead letter: the beginning of what came, so that dead letters take little room."""
+    return Handled(reason, Publication(DEAD, 0, '', raw[:HEADER_BYTES_MAX]), why)
+
+
 def clock_id() -> bytes:
     """Return what names this kernel's start, and so its clock; 8 bytes."""
     return subject_id(Path('/proc/sys/kernel/random/boot_id').read_text())[:8]
@@ -155,9 +174,3 @@ def clock_id() -> bytes:
 def _publication(result: Message) -> Publication:
     to = REPLY if result.is_reply else result.slip[result.done].place
     return Publication(to, result.priority, result.message_id, encode(result))
-
-
-def _dead(raw: bytes, reason: str, why: Exception) -> Handled:
-    """Return a dead letter: the beginning of what came, so that dead letters take little room."""
-    letter = Publication(DEAD, 0, '', raw[:HEADER_BYTES_MAX], reason)
-    return Handled(reason, letter, one_line(f'{type(why).__name__}: {why}'))

@@ -9,7 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
-from hil.wire.errors import MalformedError, RefusedError
+from hil.wire.errors import DeadLetterError, MalformedError
 from hil.worker.learning import SAMPLES_MAX, Parameters, average
 
 ROUNDS_KEPT = 2  # the one that is summed, and the one before it, whose last messages may come again
@@ -17,7 +17,7 @@ BYTES_MAX = 2 << 30  # of one round's updates
 NAME = re.compile(r'[0-9]{10}')
 
 
-class StaleError(RefusedError):
+class StaleError(DeadLetterError):
     """The update is of a round that is over: it was late, and nobody waits for it."""
 
     reason = 'stale'

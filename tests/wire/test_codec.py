@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.aead import aead
 from hil.crypto.errors import CryptoError
 from hil.crypto.sealing import Direction, OpeningKey, Sealed, SealingKey
 from hil.wire import names
-from hil.wire.codec import BODY_BYTES_MAX, HEADER_BYTES_MAX, VERSION, decode, encode
-from hil.wire.errors import MalformedError, OversizedError, RefusedError, UnknownVersionError
+from hil.wire.codec import HEADER_BYTES_MAX, VERSION, decode, encode
+from hil.wire.errors import DeadLetterError, MalformedError, OversizedError, UnknownVersionError
 from hil.wire.message import SLIP_MAX, KeyId, Leg, Message, SealedBy, StageTime, Timing
 from sim import flows
 from tests.wire.messages import legs_of, messages
@@ -50,7 +51,7 @@ def test_a_message_has_one_form(message: Message, at: int, byte: int) -> None:
     raw[at % len(raw)] = byte
     try:
         read = decode(bytes(raw))
-    except RefusedError:
+    except DeadLetterError:
         return
     assert encode(read) == raw
 
@@ -79,7 +80,7 @@ def test_every_flipped_bit_is_refused_or_caught_by_the_seal() -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         try:
             read = decode(bytes(flipped))
-        except RefusedError:
+        except DeadLetterError:
             n_refused += 1
             continue
         changed = {name for name in Message.__slots__ if getattr(read, name) != getattr(message, name)}

@@ -29,6 +29,7 @@ class Hospital:
 
     n_devices: int
     suite: str = 'pqc-512'
+    run: str = RUN
     bound: BoundSuite = field(init=False)
     store: KeyStore = field(init=False)
     sealing: dict[int, SealingKey] = field(init=False)
@@ -59,12 +60,12 @@ class Hospital:
         """Return a worker of a place, without a broker; folder is for updates."""
         bench = Bench(self.bound, KeyRing(self.bound.aead, self.store), place, subject_id(node),
                       UpdateStore(folder) if folder else None)
-        return Dispatcher(run_id(RUN), bench, clock_id())
+        return Dispatcher(run_id(self.run), bench, clock_id())
 
     def plain(self, job: int, device: int, flow: str, slip: tuple[Leg, ...], body: bytes, *,
               options: frozenset[str] = frozenset()) -> Message:
         """Return a message whose body is not sealed."""
-        return Message(run_id(RUN), job, 0, flow, options, 1, 0, slip, 0, '', self.key(device), subject_id('twin'),
+        return Message(run_id(self.run), job, 0, flow, options, 1, 0, slip, 0, '', self.key(device), subject_id('twin'),
                        subject_id('twin'), None, (), body)
 
     def vitals(self, job: int, device: int, payload: bytes = b'{"spo2": 97}', flow: str = 'vitals') -> Message:
