@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hil.broker.names import ROLES, Role, rights
+from hil.private_file import read_private
 from sim.errors import InputError
 
 VHOST = 'iomtwin'
@@ -92,17 +92,7 @@ def from_file(role: Role, path: Path) -> Credentials:
     InputError
         If the file cannot be read, may be read by others, or holds none for the role.
     """
-    try:
-        with open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:  # not a FIFO
-            mode = os.fstat(stream.fileno()).st_mode
-            text = stream.read(FILE_BYTES_MAX) if stat.S_ISREG(mode) else b''
-    except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f'{path}: cannot be read ({cause}); expected credentials') from None
-    if not stat.S_ISREG(mode):
-        raise InputError(f'{path}: is not a regular file; expected credentials')
-    if stat.S_IMODE(mode) & 0o077:
-        raise InputError(f'{path}: may be read by others (mode {stat.S_IMODE(mode):o}); run: chmod 600 {path}')
+    text = read_private(path, 'credentials', FILE_BYTES_MAX)
     try:
         entry = json.loads(text)[role]
         found = Credentials(entry['user'], entry['password'])

@@ -5,9 +5,7 @@
 
 import argparse
 import json
-import os
 import signal
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from hil.broker.names import PLACES, check_run_id, key_of
 from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import NAMES, choose
 from hil.crypto.suites import BoundSuite, bind
+from hil.private_file import read_private
 from hil.wire.names import run_id, subject_id
 from hil.worker.dispatcher import Dispatcher, clock_id
 from hil.worker.keys import KeyRing, KeyStore
@@ -102,14 +101,7 @@ def read_keys(path: Path) -> KeyStore:
     InputError
         If it cannot be read, may be read by others, or holds no keys.
     """
-    try:
-        with open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:  # not a FIFO
-            mode = os.fstat(stream.fileno()).st_mode
-            text = stream.read(KEY_FILE_BYTES_MAX)
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path}: cannot be read ({getattr(error, "strerror", error)}); expected keys') from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise InputError(f'{path}: may be read by others (mode {stat.S_IMODE(mode):o}); run: chmod 600 {path}')
+    text = read_private(path, 'keys', KEY_FILE_BYTES_MAX)
     try:
         return KeyStore.from_json(json.loads(text))
     except (ValueError, RecursionError):

@@ -139,10 +139,11 @@ class Dispatcher:
         timing = Timing(self._bench.node, self._clock, is_redelivered, received_ns, started_ns, time.monotonic_ns(),
                         *self._last_publish_ns, tuple(times))
         done = message.done + 1
+        has_payload = message.stages[-1][1].amount == 'payload'  # which stays where it was opened
         result = replace(
             message, attempt=min(message.attempt + is_redelivered, ATTEMPT_MAX), done=done, sender=work.sender,
             receiver=work.receiver, sealed_by=work.sealed_by, timings=(*message.timings, timing),
-            body=b'' if stage.amount == 'payload' and work.sealed_by is None else work.body,
+            body=b'' if has_payload and work.sealed_by is None else work.body,
             outcome='delivered' if done == len(message.slip) else '')
         return Handled(DONE, _publication(result), result=result, nonce=work.nonce)
 

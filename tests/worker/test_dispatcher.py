@@ -203,3 +203,16 @@ def test_updates_are_summed_once_all_are_there(hospital: Hospital, tmp_path: Pat
     average = Parameters.from_bytes(second.body)
     assert average.values[0] == (40 * 0.0 + 53 * 1.0) / 93
     assert [each.result.body for each in map(server.handle, raws) if each.result] == [second.body] * 2
+
+
+def test_a_model_for_a_group_is_sealed_once_for_all(hospital: Hospital) -> None:
+    """The server seals under the group's key for the group: whoever has the key opens it, and so not as its own."""
+    message = hospital.plain(1, 0, 'fl-publish', (Leg('server', 0, 1),), b'model')
+    result = hospital.dispatcher('server', 'server').handle(encode(message)).result
+    assert result is not None
+    assert result.sealed_by is not None
+    assert result.receiver == message.key.subject
+    sender = subject_id('server').hex()
+    key = OpeningKey(hospital.bound.aead, hospital.store.session[message.key], Direction.DOWN, sender)
+    sealed = Sealed(result.sealed_by.boot_id, result.sealed_by.counter, result.body)
+    assert key.open(sealed, result.associated_data()).plaintext == b'model'

@@ -2,14 +2,17 @@
 
 import random
 import signal
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 
 import numpy as np
 import pytest
 
+from hil.broker.connection import Waits, connect
+from hil.broker.errors import UnavailableError
 from hil.broker.private import PrivateBroker
 from hil.broker.topology import Limits
 from hil.ledger import Chain
@@ -139,6 +142,22 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(broker: PrivateBroker
         assert other.end() == (0, '')
 
 
+def test_a_seal_that_is_done_again_has_another_nonce(broker: PrivateBroker, tmp_path: Path) -> None:
+    """A worker is killed when a sealed model was published and not acknowledged: the second seal is another one."""
+    with twin(broker, tmp_path) as made:
+        doomed = made.start('crypto', 'doomed', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT.replace('n == 3', 'n == 2'))
+        made.start('crypto', 'other')
+        made.wait_until_ready()
+        made.launch_all(made.hospital.model(i, i, first_model(i, N_CLIENTS)) for i in range(N_CLIENTS))
+        assert doomed.process.wait() == -signal.SIGKILL
+        wait_for(lambda: made.take(0.1) is not None or bool(made.ledger.duplicates))
+        ((chain, attempt),) = made.ledger.duplicates
+        copies = [reply for reply in made.seen if Chain.of(reply) == chain]
+        assert attempt == 1
+        assert len({each.body for each in copies}) == len(nonces_of(copies)) == 2
+        assert_exactly_once(made, N_CLIENTS)
+
+
 def test_a_server_killed_before_the_acknowledgement_sums_the_same(broker: PrivateBroker, tmp_path: Path) -> None:
     """The server dies with updates on disk and the third unacknowledged; another one starts: the same sum."""
     with twin(broker, tmp_path) as made:
@@ -256,7 +275,7 @@ def test_a_worker_reconnects_when_its_connections_are_cut(broker: PrivateBroker,
 
 
 def test_heartbeats_are_kept_while_a_long_job_is_computed(broker: PrivateBroker, tmp_path: Path) -> None:
-    """Jobs of five seconds with heartbeats of one, which ends a silent connection after two: none comes again."""
+    """Jobs of five seconds with heartbeats of one, in which a connection that is silent is lost: none comes again."""
     slow = """
 import time
 from hil.broker import connection
@@ -271,6 +290,10 @@ def open_(bench, work, at):
     real(bench, work, at)
 stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.open': open_}
 """
+    with connect(broker.endpoint, broker.users['twin'], waits=Waits(heartbeat_s=1)) as silent:
+        time.sleep(5.0)
+        with pytest.raises(UnavailableError):
+            silent.receive(0.0)
     with twin(broker, tmp_path) as made:
         node = made.start('crypto', 'pi-1', preload=slow)
         made.wait_until_ready()
@@ -293,3 +316,16 @@ def test_a_full_queue_drops_what_does_not_fit(broker: PrivateBroker, tmp_path: P
         assert 0 < n_dropped <= 15
         assert Counter(each.outcome for each in made.ledger.ended.values()) == {
             'dropped': n_dropped, 'delivered': 20 - n_dropped}
+
+
+def test_a_receiver_is_woken_by_another_thread(broker: PrivateBroker) -> None:
+    """A call that would wait for a minute returns None when another thread asks for it, before it or within it."""
+    with connect(broker.endpoint, broker.users['twin']) as connection:
+        connection.wake()
+        began = time.monotonic()
+        assert connection.receive(60.0) is None
+        waker = Timer(0.5, connection.wake)
+        waker.start()
+        assert connection.receive(60.0) is None
+        assert time.monotonic() - began < 60.0
+        waker.join()
