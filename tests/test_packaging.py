@@ -86,7 +86,8 @@ from hil.crypto.sealing import Direction, SealingKey
 from hil.crypto.suites import bind
 from hil.wire.codec import encode
 from hil.wire.message import KeyId, Leg, Message, SealedBy
-from hil.wire.names import run_id, subject_id
+from hil.keys.messages import subject_id
+from hil.wire.names import run_id
 from hil.worker import command, stages
 from hil.worker.dispatcher import Dispatcher
 from hil.worker.keys import KeyRing, KeyStore

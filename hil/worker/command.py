@@ -17,8 +17,9 @@ from hil.broker.names import PLACES, check_run_id, key_of
 from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import NAMES, choose
 from hil.crypto.suites import BoundSuite, bind
+from hil.keys.messages import subject_id
 from hil.private_file import read_private
-from hil.wire.names import run_id, subject_id
+from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
 from hil.worker.keys import KeyRing, KeyStore
 from hil.worker.process import Post, Worker

@@ -21,10 +21,10 @@ from pathlib import Path
 from hil.broker.names import DEAD, REPLY
 from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.errors import CryptoError, ReplayError
+from hil.keys.messages import subject_id
 from hil.wire.codec import HEADER_BYTES_MAX, decode, encode
 from hil.wire.errors import DeadLetterError, MisroutedError, UnknownRunError
 from hil.wire.message import Message, StageTime, Timing
-from hil.wire.names import subject_id
 from hil.worker.stages import FUNCTIONS, Bench, Work
 from sim.errors import one_line
 

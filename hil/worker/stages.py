@@ -11,9 +11,9 @@ from hil.crypto.errors import CryptoError
 from hil.crypto.key_derivation import derive
 from hil.crypto.sealing import OpeningKey, Sealed, SealingKey
 from hil.crypto.suites import BoundSuite
+from hil.keys.messages import subject_id
 from hil.wire.errors import MalformedError, MisroutedError, UnknownKeyError
 from hil.wire.message import Message, SealedBy, associated_data
-from hil.wire.names import subject_id
 from hil.worker.keys import KeyRing, direction
 from hil.worker.learning import Parameters, train
 from hil.worker.updates import UpdateStore

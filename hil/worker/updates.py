@@ -9,8 +9,9 @@ import re
 import shutil
 from pathlib import Path
 
+from hil import learning
 from hil.wire.errors import DeadLetterError, MalformedError
-from hil.worker.learning import SAMPLES_MAX, Parameters, average
+from hil.worker.learning import SAMPLES_MAX, Parameters
 
 ROUNDS_KEPT = 2  # the one that is summed, and the one before it, whose last messages may come again
 BYTES_MAX = 2 << 30  # of one round's updates
@@ -57,20 +58,23 @@ class UpdateStore:
                 shutil.rmtree(self._folder / _name(old))
         if len(clients) < update.n_updates:
             return None
-        return average(Parameters.from_bytes((round_folder / _name(client)).read_bytes()) for client in clients)
+        paths = [round_folder / _name(client) for client in clients]
+        weights = [each.samples for each in map(_read, paths)]
+        values = learning.average((_read(path).values for path in paths), weights)
+        return Parameters(update.round, 0, sum(weights), len(paths), values)
 
     def _check(self, update: Parameters, round_folder: Path, clients: list[int]) -> None:
         """Refuse what could not be summed with the first of its round."""
-        n_bytes = update.values.nbytes * update.n_updates
+        n_bytes = len(update.values) * update.n_updates
         if n_bytes > BYTES_MAX or update.samples > SAMPLES_MAX:
             raise MalformedError(f'an update of {update.samples} samples in a round of {n_bytes} bytes; expected at '
                                  f'most {SAMPLES_MAX} and {BYTES_MAX}')
         if not clients:
             return
-        first = Parameters.from_bytes((round_folder / _name(clients[0])).read_bytes())
-        if (first.n_updates, first.values.shape) != (update.n_updates, update.values.shape):
-            raise MalformedError(f'an update of {update.values.size} numbers, one of {update.n_updates}; the others of '
-                                 f'round {update.round} have {first.values.size}, and are {first.n_updates}')
+        first = _read(round_folder / _name(clients[0]))
+        if (first.n_updates, len(first.values)) != (update.n_updates, len(update.values)):
+            raise MalformedError(f'an update of {len(update.values)} bytes, one of {update.n_updates}; the others of '
+                                 f'round {update.round} have {len(first.values)}, and are {first.n_updates}')
         if len(clients) >= update.n_updates:
             raise MalformedError(f'round {update.round} has its {update.n_updates} updates already')
 
@@ -82,6 +86,10 @@ def _name(number: int) -> str:
 def _numbers(folder: Path) -> list[int]:
     """Return the numbers that a folder has files or folders for, in ascending order; none if it is not there."""
     return sorted(int(path.name) for path in folder.glob('*') if NAME.fullmatch(path.name))
+
+
+def _read(path: Path) -> Parameters:
+    return Parameters.from_bytes(path.read_bytes())
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:

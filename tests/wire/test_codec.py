@@ -12,6 +12,7 @@ from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.aead import aead
 from hil.crypto.errors import CryptoError
 from hil.crypto.sealing import Direction, OpeningKey, Sealed, SealingKey
+from hil.keys.messages import subject_id
 from hil.wire import names
 from hil.wire.codec import HEADER_BYTES_MAX, VERSION, decode, encode
 from hil.wire.errors import DeadLetterError, MalformedError, OversizedError, UnknownVersionError
@@ -27,10 +28,10 @@ SESSION = bytes(range(32))
 def telemetry() -> tuple[Message, OpeningKey]:
     """Return a sealed message on its second leg with a timing, and the key that opens it."""
     cipher = aead('AES-128-GCM')
-    timing = Timing(names.subject_id('pi-1'), bytes(8), False, 1, 2, 3, 4, 5, (StageTime(7, 10, 9),))
+    timing = Timing(subject_id('pi-1'), bytes(8), False, 1, 2, 3, 4, 5, (StageTime(7, 10, 9),))
     message = Message(names.run_id('ward'), 7, 0, 'fl-update', frozenset({flows.PAIRWISE}), 1, 10**9,
                       (Leg('crypto', 2, 4), Leg('device', 7, 12), Leg('crypto', 15, 17)), 1, '',
-                      KeyId(names.subject_id('pump-1'), 3), names.subject_id('pi-1'), names.subject_id('pump-1'),
+                      KeyId(subject_id('pump-1'), 3), subject_id('pi-1'), subject_id('pump-1'),
                       SealedBy(3, bytes(16), 0), (timing,), b'')
     sealed = SealingKey(cipher, SESSION, Direction.DOWN, 'pi-1').seal(b'model', message.associated_data())
     message = replace(message, sealed_by=SealedBy(3, sealed.boot_id, sealed.counter), body=sealed.body)
@@ -99,7 +100,7 @@ def test_every_flipped_bit_is_refused_or_caught_by_the_seal() -> None:
 @pytest.mark.parametrize('change', [
     {'run': bytes(16)}, {'job': 8}, {'flow': 'vitals'}, {'options': frozenset({flows.SIGNED})},
     {'sealed_by': SealedBy(4, bytes(16), 0)}, {'sender': bytes(16)}, {'receiver': bytes(16)},
-    {'key': KeyId(bytes(16), 3)}, {'key': KeyId(names.subject_id('pump-1'), 4)}])
+    {'key': KeyId(bytes(16), 3)}, {'key': KeyId(subject_id('pump-1'), 4)}])
 def test_each_sealed_field_moves_the_associated_data(change: dict[str, object]) -> None:
     """Run, job, flow, options, stage, sender, receiver, the key's subject and its epoch."""
     message, _ = telemetry()

@@ -1,14 +1,5 @@
-"""One private broker for all tests of workers in a process; each test has a run of its own on it."""
+"""The broker of the broker's own tests: one in a process; each test of a worker has a run of its own on it."""
 
-from collections.abc import Iterator
+from tests.broker.conftest import broker, rabbitmq
 
-import pytest
-
-from hil.broker.private import PrivateBroker
-
-
-@pytest.fixture(scope='session')
-def broker() -> Iterator[PrivateBroker]:
-    """A real RabbitMQ, which ends with the tests."""
-    with PrivateBroker() as started:
-        yield started
+__all__ = ['broker', 'rabbitmq']

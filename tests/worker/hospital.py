@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hil import learning
 from hil.crypto.providers import choose
 from hil.crypto.sealing import Direction, SealingKey
 from hil.crypto.suites import BoundSuite, bind
+from hil.keys.messages import subject_id
 from hil.wire.message import KeyId, Leg, Message, SealedBy
-from hil.wire.names import run_id, subject_id
+from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
 from hil.worker.keys import KeyRing, KeyStore
 from hil.worker.learning import Parameters
@@ -18,7 +20,7 @@ from hil.worker.updates import UpdateStore
 from sim import flows
 
 RUN = 'test-run'
-N_FEATURES = 20
+FIRST = learning.initial_model(np.random.default_rng(20_261_126))
 LEARNING = frozenset({flows.PAIRWISE, flows.FRESH_KEY, flows.SIGNED})
 TO_DEVICE, AT_DEVICE, FROM_DEVICE = Leg('crypto', 2, 4), Leg('device', 7, 12), Leg('crypto', 15, 17)
 
@@ -86,4 +88,4 @@ class Hospital:
 
 def first_model(client: int, n_clients: int, number: int = 0) -> Parameters:
     """Return the model that learning begins with, for one client; clients have different numbers of samples."""
-    return Parameters(number, client, 40 + 13 * client, n_clients, np.zeros(N_FEATURES + 1))
+    return Parameters(number, client, 40 + 13 * client, n_clients, FIRST)

@@ -1,5 +1,6 @@
 """The dispatcher: what is done again and what is not, what is refused and why."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 
 from hil.broker.names import DEAD, REPLY
 from hil.crypto.sealing import Direction, OpeningKey, Sealed
+from hil.keys.messages import subject_id
 from hil.wire.codec import decode, encode
 from hil.wire.message import KeyId, Leg, Message, SealedBy
-from hil.wire.names import run_id, subject_id
+from hil.wire.names import run_id
 from hil.worker import dispatcher as dispatching
 from hil.worker.dispatcher import DONE, DUPLICATE, Handled
 from hil.worker.learning import Parameters, train
@@ -194,14 +196,14 @@ def test_the_last_publication_is_told_in_the_next_message(hospital: Hospital) ->
 def test_updates_are_summed_once_all_are_there(hospital: Hospital, tmp_path: Path) -> None:
     """The reply to the last update has the average; the others' have nothing; a copy of any has the same average."""
     server = hospital.dispatcher('server', folder=tmp_path)
-    models = [first_model(i, 2) for i in range(2)]
-    raws = [encode(hospital.update(i, replace(model, values=model.values + i))) for i, model in enumerate(models)]
+    models = [replace(first_model(i, 2), values=struct.pack('<2f', i, 7)) for i in range(2)]
+    raws = [encode(hospital.update(i, model)) for i, model in enumerate(models)]
     first, second = (server.handle(raw).result for raw in raws)
     assert first is not None
     assert second is not None
     assert first.body == b''
     average = Parameters.from_bytes(second.body)
-    assert average.values[0] == (40 * 0.0 + 53 * 1.0) / 93
+    assert average.values == struct.pack('<2f', (40 * 0 + 53 * 1) / 93, 7)
     assert [each.result.body for each in map(server.handle, raws) if each.result] == [second.body] * 2
 
 

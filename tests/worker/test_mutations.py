@@ -4,12 +4,14 @@ import gc
 import random
 import resource
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from hil.broker.names import DEAD
 from hil.wire.codec import HEADER_BYTES_MAX, encode
 from hil.worker.dispatcher import DONE, DUPLICATE, Dispatcher
-from tests.worker.hospital import AT_DEVICE, FROM_DEVICE, TO_DEVICE, Hospital, first_model
+from hil.worker.learning import Parameters
+from tests.worker.hospital import AT_DEVICE, FROM_DEVICE, TO_DEVICE, Hospital
 from tests.worker.mutations import MUTATIONS, mutated
 
 N = 100_000
@@ -21,10 +23,10 @@ GROWTH_BYTES_MAX = 16 << 20  # windows of twenty senders and confirmed results, 
 
 def corpus(hospital: Hospital) -> tuple[list[bytes], list[bytes]]:
     """Return sound messages of every kind that the crypto place takes, sealed ones and those that it is to seal."""
-    crypto, device = hospital.dispatcher('crypto', 'pi-2'), hospital.dispatcher('device')
-    models = [encode(hospital.model(i, i, first_model(i, 5), (TO_DEVICE, AT_DEVICE, FROM_DEVICE))) for i in range(5)]
-    at_device = [crypto.handle(raw).publication for raw in models]
-    updates = [device.handle(each.body).publication for each in at_device if each]
+    device, small = hospital.dispatcher('device'), Parameters(0, 0, 1, 1, bytes(400))
+    models = [encode(hospital.model(i, i, small, (TO_DEVICE, AT_DEVICE, FROM_DEVICE))) for i in range(5)]
+    sealing = (replace(AT_DEVICE, first=10), FROM_DEVICE)  # without training: an update of any size
+    updates = [device.handle(encode(hospital.model(i, i, small, sealing))).publication for i in range(5)]
     vitals = [encode(hospital.vitals(100 + i, i % N_DEVICES, bytes(i))) for i in range(60)]
     return [*(each.body for each in updates if each), *vitals], models
 
@@ -78,7 +80,7 @@ def test_a_hundred_thousand_damaged_messages() -> None:
 def test_damaged_updates_leave_the_aggregate_as_it_was(tmp_path: Path) -> None:
     """A thousand damaged copies of updates between the sound ones: dead letters, and the average is the same."""
     hospital = Hospital(3)
-    updates = [encode(hospital.update(i, first_model(i, 3))) for i in range(3)]
+    updates = [encode(hospital.update(i, Parameters(0, i, 1 + i, 3, bytes([i]) * 400))) for i in range(3)]
     generator = random.Random(SEED)
     averages = []
     for folder, n in ((tmp_path / 'clean', 0), (tmp_path / 'damaged', 1000)):
