@@ -47,13 +47,14 @@ def test_a_place_consumes_from_its_own_queues_and_from_no_other(opened: Connect,
 @pytest.mark.parametrize('place', PLACES)
 def test_a_place_publishes_to_the_exchanges_it_feeds_and_to_no_other(
         opened: Connect, declared: str, place: Place) -> None:
-    """Other places and the reply take its messages; every other exchange refuses them, the default one too."""
+    """Other places, the reply and dead letters take its messages; every other exchange refuses them."""
     worker = opened(place)
     for other in PLACES:
         if other != place:
             assert worker.publish(exchange_of(declared, other), '1', b'on') is Published.CONFIRMED
-    assert worker.publish(exchange_of(declared, REPLY), REPLY, b'done') is Published.CONFIRMED
-    for exchange in (exchange_of(declared, place), exchange_of(declared, DEAD), RUNS, '', 'amq.direct', 'amq.fanout'):
+    for name in (REPLY, DEAD):
+        assert worker.publish(exchange_of(declared, name), name, b'done') is Published.CONFIRMED
+    for exchange in (exchange_of(declared, place), RUNS, '', 'amq.direct', 'amq.fanout'):
         refused(worker, lambda channel, exchange=exchange: channel.basic_publish(exchange, '1', b'', mandatory=True))
 
 
