@@ -277,6 +277,14 @@ def profiles(name: Annotated[str | None, typer.Argument(metavar='NAME')] = None)
         show(profile_table(profile.title, profile.implementation, table(profile)))
 
 
+@app.command(add_help_option=False, context_settings={'ignore_unknown_options': True, 'allow_extra_args': True})
+def worker(context: typer.Context) -> None:
+    """Do the work of one place of a run on hardware: what runs on a node."""
+    from hil.worker.command import main as work
+
+    raise typer.Exit(work(context.args))
+
+
 def _is_folder(name: str) -> bool:
     return os.path.isdir(name)  # noqa: PTH112 - Path.is_dir raises if the name is too long
 

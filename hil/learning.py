@@ -15,7 +15,7 @@ References
        sections II and III (beats of 187 samples at 125 Hz, five classes of AAMI EC57).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,13 @@ PARAMETER = np.dtype('<f4')
 Floats = NDArray[np.float32]
 
 
-def average(updates: Sequence[bytes], weights: Sequence[float]) -> bytes:
+def average(updates: Iterable[bytes], weights: Sequence[float]) -> bytes:
     """Return the weighted average of clients' models [1], summed in float64 in the order given.
 
     Parameters
     ----------
     updates
-        Parameters as bytes, all of one length.
+        Parameters as bytes, all of one length; one at a time is held.
     weights
         How many samples each client trained on.
 
@@ -44,9 +44,10 @@ def average(updates: Sequence[bytes], weights: Sequence[float]) -> bytes:
     ValueError
         If there is no update, or they are not of one length.
     """
-    total = np.zeros(len(updates[0]) // PARAMETER.itemsize if updates else 0)
+    total = np.zeros(0)
     for update, weight in zip(updates, weights, strict=True):
-        total += np.multiply(np.frombuffer(update, PARAMETER), weight, dtype=np.float64)
+        part = np.multiply(np.frombuffer(update, PARAMETER), weight, dtype=np.float64)
+        total = total + part if total.size else part
     if not total.size:
         raise ValueError('found no update to average; expected at least one')
     return (total / sum(weights)).astype(PARAMETER).tobytes()

@@ -1,7 +1,9 @@
+import json
 import re
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import requires
@@ -51,9 +53,9 @@ def test_every_package_is_listed() -> None:
     assert on_disk | {'scenarios'} == set(PROJECT['tool']['setuptools']['packages'])
 
 
-def test_wheel_holds_all_code_and_data(tmp_path: Path) -> None:
-    """A wheel built from a copy of the sources holds each of their files except notes for readers, and nothing else."""
-    source = tmp_path / 'source'
+def build_wheel(folder: Path) -> tuple[Path, set[str]]:
+    """Return a wheel built from a copy of the sources, and the names of the files that it was built from."""
+    source = folder / 'source'
     source.mkdir()
     for name in ('pyproject.toml', 'iomtwin.py', 'LICENSE', 'README.md'):
         copy2(ROOT / name, source)
@@ -66,8 +68,60 @@ def test_wheel_holds_all_code_and_data(tmp_path: Path) -> None:
     built = subprocess.run(build, cwd=source, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     (wheel,) = (source / 'out').glob('*.whl')
+    return wheel, wanted
+
+
+def test_wheel_holds_all_code_and_data(tmp_path: Path) -> None:
+    """A wheel built from a copy of the sources holds each of their files except notes for readers, and nothing else."""
+    wheel, wanted = build_wheel(tmp_path)
     held = {name for name in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in name}
     assert held == wanted
+
+
+HANDLE_A_MESSAGE = """
+import importlib.util, json, sys
+from dataclasses import replace
+from hil.crypto.providers import choose
+from hil.crypto.sealing import Direction, SealingKey
+from hil.crypto.suites import bind
+from hil.wire.codec import encode
+from hil.wire.message import KeyId, Leg, Message, SealedBy
+from hil.keys.messages import subject_id
+from hil.wire.names import run_id
+from hil.worker import command, stages
+from hil.worker.dispatcher import Dispatcher
+from hil.worker.keys import KeyRing, KeyStore
+bound, pump = bind('pqc-768', choose()), subject_id('pump')
+command.warm_up(bound)
+key = KeyId(pump, 1)
+bench = stages.Bench(bound, KeyRing(bound.aead, KeyStore({key: bytes(32)})), 'crypto', subject_id('pi'))
+message = Message(run_id('r'), 1, 0, 'vitals', frozenset(), 0, 0, (Leg('crypto', 4, 5),), 0, '', key, pump,
+                  subject_id('crypto'), SealedBy(0, bytes(16), 0), (), b'')
+sealed = SealingKey(bound.aead, bytes(32), Direction.UP, pump.hex()).seal(b'97', message.associated_data())
+message = replace(message, sealed_by=SealedBy(0, sealed.boot_id, sealed.counter), body=sealed.body)
+outcome = Dispatcher(run_id('r'), bench, bytes(8)).handle(encode(message)).outcome
+there = [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
+print(json.dumps([outcome, there]))
+"""
+
+
+def test_a_node_needs_the_worker_extra_alone(tmp_path: Path) -> None:
+    """In a fresh environment with the extra `worker` and iomtwin itself, nothing else: a worker handles a message."""
+    wheel, _ = build_wheel(tmp_path)
+    venv.create(tmp_path / 'node', with_pip=True)
+    python = tmp_path / 'node' / 'bin' / 'python'
+    pip = [python, '-m', 'pip', '--disable-pip-version-check', 'install', '--quiet']
+    extra = PROJECT['project']['optional-dependencies']['worker']
+    subprocess.run([*pip, '--only-binary', ':all:', '--constraint', ROOT / 'constraints.txt', *extra], check=True)
+    subprocess.run([*pip, '--no-deps', '--no-index', wheel], check=True)
+    absent = ['simpy', 'pydantic', 'polars', 'networkx', 'pint', 'ruamel', 'scipy', 'typer', 'rich', 'matplotlib']
+    done = subprocess.run([python, '-I', '-c', HANDLE_A_MESSAGE, *absent], cwd=tmp_path, capture_output=True, text=True,
+                          check=False)
+    assert (done.stderr, done.returncode) == ('', 0)
+    assert json.loads(done.stdout) == ['done', []]
+    told = subprocess.run([python, '-I', '-m', 'hil.worker', '--help'], cwd=tmp_path, capture_output=True, text=True,
+                          check=True)
+    assert '--broker' in told.stdout
 
 
 def test_every_dependency_is_pinned() -> None:

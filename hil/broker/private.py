@@ -1,0 +1,301 @@
+"""A private RabbitMQ: its own ports, folder, users and certificate; on the loopback only; gone with its owner.
+
+::
+
+    with PrivateBroker() as broker:
+        connection = connect(broker.endpoint, broker.users['twin'])
+
+Between this process and RabbitMQ, with Erlang's port mapper, stands a guardian: `hil.broker.guardian` says what is
+promised. Plain AMQP, the management plugin and every other plugin are off.
+"""
+
+import json
+import os
+import random
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hil.broker import guardian
+from hil.broker.certificates import issue
+from hil.broker.connection import Endpoint, connect
+from hil.broker.credentials import VHOST, Credentials, definitions, draw_credentials
+from hil.broker.errors import BrokerError
+from hil.broker.names import Role
+from hil.broker.settings import Paths, Settings, configuration
+
+HOST = '127.0.0.1'
+PORTS = range(20_000, 32_000)  # below 32768, where Linux begins to draw ports for connections that go out
+PORT_ATTEMPTS = 3  # somebody may take a port between our look and RabbitMQ's
+START_S_MAX = 120.0  # 8 s where nothing else runs, 15 s on a busy machine
+STOP_S_MAX = 30.0
+POLL_S = 0.1
+REASONS_MAX = 6  # errors that are told; the first ones hold the cause
+STAMP = re.compile(r'^[-\d]+ [:.\d]+\S* (\[\w+\]) <[\d.]+>')  # of a line of the log
+SERVERS = ('/usr/lib/rabbitmq/bin/rabbitmq-server',)  # Debian's; the one on its PATH wants to be another user
+INSTALL = 'install it, on Debian and Ubuntu: sudo apt-get install --no-install-recommends rabbitmq-server'
+TAKEN = re.compile('eaddrinuse|in use', re.IGNORECASE)  # what Erlang, RabbitMQ and we say of a port
+
+Progress = Callable[[str], None]
+
+
+class PrivateBroker:
+    """A RabbitMQ that lives as long as the block that it is entered for.
+
+    Parameters
+    ----------
+    settings
+        Its limits.
+    run_id
+        The only run that its users have rights for; none: every run.
+    progress
+        Is told, some times a second while it starts, what it last logged.
+    start_s_max
+        How long it may take to start.
+    """
+
+    def __init__(self, settings: Settings | None = None, run_id: str | None = None, *,
+                 progress: Progress = lambda _: None, start_s_max: float = START_S_MAX) -> None:
+        self.settings = settings or Settings()
+        self.users: Mapping[Role, Credentials] = {}
+        self.pids: tuple[int, ...] = ()  # of the port mapper and of RabbitMQ
+        self._run_id = run_id
+        self._progress = progress
+        self._start_s_max = start_s_max
+        self._folder: Path | None = None
+        self._port = 0
+        self._ended: int | None = None  # of its processes, the one that has
+        self._guardian: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it takes connections.
+
+        Raises
+        ------
+        BrokerError
+            If RabbitMQ is not installed, ends, or is not ready in time; the message holds the reason from its log.
+        """
+        server, mapper = find_server(), find_port_mapper()
+        for attempt in range(PORT_ATTEMPTS):
+            try:
+                self._start(server, mapper)
+                self._wait_until_ready()
+            except BrokerError as error:
+                self._stop()
+                if attempt == PORT_ATTEMPTS - 1 or not TAKEN.search(str(error)):
+                    raise
+            except BaseException:
+                self._stop()
+                raise
+            else:
+                return self
+        raise AssertionError('the last attempt returned or raised')
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        """End it, with all it holds."""
+        self._stop()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where clients find it."""
+        return Endpoint(f'amqps://{HOST}:{self._port}/{VHOST}', self.paths.ca)
+
+    @property
+    def paths(self) -> Paths:
+        """Its files, as long as it lives."""
+        if self._folder is None:
+            raise BrokerError('the private broker is not running; use it within its with block')
+        return Paths(self._folder)
+
+    def check(self) -> None:
+        """Return if it lives.
+
+        Raises
+        ------
+        BrokerError
+            If it does not; the message holds the reason from its log.
+        """
+        paths = self.paths
+        if self._guardian is None or self._guardian.poll() is not None:
+            raise BrokerError('the private broker has lost its guardian, and with it its processes; start it again')
+        stream = self._guardian.stdout
+        assert stream is not None
+        if self._ended is None and select.select([stream], [], [], 0)[0]:
+            self._ended = json.loads(stream.readline())['ended']
+        if self._ended is not None:
+            is_server = self._ended != self.pids[0]
+            reason = _reason(paths) if is_server else 'its port mapper has, as it does if its port is in use'
+            raise BrokerError(f'the private broker has ended: {reason}')
+
+    def _start(self, server: Path, mapper: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix='iomtwin-broker-'))
+        paths = self.paths
+        self.users = draw_credentials()
+        self._port, distribution_port, mapper_port = _free_ports(3)
+        _write_files(paths, configuration(self.settings, paths, HOST, self._port),
+                     definitions(self.users, self._run_id))
+        commands = [[str(mapper), '-port', str(mapper_port), '-address', HOST], [str(server)]]
+        self._guardian = subprocess.Popen(
+            [sys.executable, '-I', '-S', guardian.__file__, str(os.getpid()), str(self._folder), json.dumps(commands)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+            bufsize=0,  # a line in a buffer of ours would not wake `select`
+            env=_environment(paths, self._port, distribution_port, mapper_port))
+        assert self._guardian.stdout is not None
+        line = self._guardian.stdout.readline()
+        if not line:
+            raise BrokerError(f'the private broker cannot be started: {_reason(paths)}')
+        self.pids = tuple(json.loads(line)['started'])
+
+    def _wait_until_ready(self) -> None:
+        """Wait until RabbitMQ says that it is, and see for ourselves: users and certificate are in their places."""
+        deadline = time.monotonic() + self._start_s_max
+        while True:
+            self.check()
+            lines = log_lines(self.paths)
+            if any('BOOT FAILED' in line for line in lines):
+                raise BrokerError(f'the private broker cannot be started: {_reason(self.paths)}')
+            if any('Server startup complete' in line for line in lines):
+                connect(self.endpoint, self.users['twin']).close()
+                return
+            last_words = (lines or ['nothing'])[-1]
+            if time.monotonic() > deadline:
+                raise BrokerError(f'the private broker was not ready within {self._start_s_max:g} s, its last words: '
+                                  f'{last_words}; free the processor, or allow more time')
+            self._progress(last_words)
+            time.sleep(POLL_S)
+
+    def _stop(self) -> None:
+        """Let the guardian end everything; do what is left to do if it cannot."""
+        if self._guardian is not None:
+            for stream in (self._guardian.stdin, self._guardian.stdout):
+                assert stream is not None
+                with suppress(OSError):
+                    stream.close()
+            try:
+                self._guardian.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                self._guardian.kill()  # the kernel then kills what it started
+                self._guardian.wait()
+            self._guardian = None
+        _wait_until_gone(self.pids)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder, self._ended, self.pids = None, None, ()
+
+
+def find_server() -> Path:
+    """Return RabbitMQ's own start script.
+
+    Raises
+    ------
+    BrokerError
+        If it is not installed.
+    """
+    found = next(filter(os.path.exists, SERVERS), None) or shutil.which('rabbitmq-server')
+    if found is None:
+        raise BrokerError(f'found no rabbitmq-server; expected RabbitMQ 3.10 or later; {INSTALL}')
+    return Path(found)
+
+
+def find_port_mapper() -> Path:
+    """Return Erlang's port mapper.
+
+    Raises
+    ------
+    BrokerError
+        If it is not installed.
+    """
+    found = shutil.which('epmd')
+    if found is None:
+        raise BrokerError(f'found no epmd, which comes with Erlang; RabbitMQ needs both; {INSTALL}')
+    return Path(found)
+
+
+def _environment(paths: Paths, port: int, distribution_port: int, mapper_port: int) -> dict[str, str]:
+    """Return all that RabbitMQ and Erlang see: nothing of the user's own, nor of the machine's configuration."""
+    folder = paths.folder
+    return {
+        'PATH': os.environ.get('PATH', os.defpath),
+        'LANG': 'C.UTF-8',
+        'HOME': str(folder / 'home'),  # of Erlang's cookie
+        'detached': 'yes',  # the script becomes Erlang, which so dies with its guardian, and leaves no shell between
+        'ERL_EPMD_PORT': str(mapper_port),
+        'ERL_EPMD_ADDRESS': HOST,
+        # Of every Erlang, also of those that RabbitMQ starts for a moment, each minute one.
+        'ERL_AFLAGS': '-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}',
+        'ERL_CRASH_DUMP_SECONDS': '0',
+        'RABBITMQ_NODENAME': f'iomtwin-{port}@localhost',
+        'RABBITMQ_DIST_PORT': str(distribution_port),
+        'RABBITMQ_CONFIG_FILE': str(paths.configuration),
+        'RABBITMQ_CONFIG_FILES': str(folder / 'none' / '*.conf'),
+        'RABBITMQ_ADVANCED_CONFIG_FILE': str(folder / 'none' / 'advanced.config'),
+        'RABBITMQ_CONF_ENV_FILE': str(folder / 'none' / 'rabbitmq-env.conf'),
+        'RABBITMQ_MNESIA_BASE': str(folder / 'data'),
+        'RABBITMQ_LOG_BASE': str(folder / 'log'),
+        'RABBITMQ_LOGS': str(paths.log),
+        'RABBITMQ_ENABLED_PLUGINS_FILE': str(folder / 'enabled_plugins'),
+        'RABBITMQ_GENERATED_CONFIG_DIR': str(folder / 'data'),
+        'RABBITMQ_PID_FILE': str(folder / 'pid'),
+    }
+
+
+def _write_files(paths: Paths, configuration_text: str, definitions_text: str) -> None:
+    for name in ('home', 'log', 'data'):
+        (paths.folder / name).mkdir()
+    certificates = issue([HOST, 'localhost'])
+    paths.ca.write_bytes(certificates.ca)
+    paths.certificate.write_bytes(certificates.certificate)
+    paths.key.write_bytes(certificates.key)
+    paths.configuration.write_text(configuration_text)
+    paths.definitions.write_text(definitions_text)
+    (paths.folder / 'enabled_plugins').write_text('[].\n')
+
+
+def _free_ports(n: int) -> list[int]:
+    """Return ports that nobody listens at, all of them free at the same time."""
+    candidates = random.SystemRandom().sample(PORTS, len(PORTS))
+    found = list[int]()
+    with ExitStack() as held:
+        for port in candidates:
+            probe = held.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind((HOST, port))
+                found.append(port)
+            if len(found) == n:
+                return found
+    raise BrokerError(f'found no {n} free ports from {PORTS.start} to {PORTS.stop - 1} on {HOST}; end what holds them')
+
+
+def log_lines(paths: Paths) -> list[str]:
+    """Return what was printed and logged so far, without time stamps, process ids and empty lines."""
+    lines = list[str]()
+    for path in (paths.output, paths.log):
+        with suppress(FileNotFoundError):
+            lines += path.read_text('utf-8', 'replace').splitlines()
+    bare = (STAMP.sub(r'\1', line).strip() for line in lines)
+    return [line for line in bare if re.search(r'\w', line.removeprefix('[error]'))]
+
+
+def _reason(paths: Paths) -> str:
+    """Return what RabbitMQ gives as the reason of its end: its errors, each once, or its last words."""
+    lines = log_lines(paths)
+    errors = dict.fromkeys(line.removeprefix('[error]').strip() for line in lines if '[error]' in line)
+    return ' / '.join(list(errors)[:REASONS_MAX]) or (lines or ['nothing'])[-1]
+
+
+def _wait_until_gone(pids: tuple[int, ...]) -> None:
+    """Wait until processes are gone that the kernel has been told to kill."""
+    deadline = time.monotonic() + STOP_S_MAX
+    while any(Path('/proc', str(pid)).exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(POLL_S)

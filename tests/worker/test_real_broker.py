@@ -1,0 +1,325 @@
+"""Real workers behind a real broker: telemetry and a round of learning, and workers that die at the wrong moment."""
+
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread, Timer
+
+import numpy as np
+import pytest
+
+from hil.broker.connection import Waits, connect
+from hil.broker.errors import UnavailableError
+from hil.broker.private import PrivateBroker
+from hil.broker.topology import Limits
+from hil.ledger import Chain
+from hil.wire.codec import decode, encode
+from hil.wire.message import Message
+from hil.worker.learning import Parameters, train
+from tests.broker.proxy import Fault, FaultProxy, Kind
+from tests.worker.hospital import AT_DEVICE, FROM_DEVICE, TO_DEVICE, first_model
+from tests.worker.mutations import mutated
+from tests.worker.twin import Twin, nonces_of, twin, wait_for
+
+N_CLIENTS = 5
+SEED = 20_261_126
+
+# Code that a worker runs first: it ends itself, without a word, at a point of its third job.
+DIE_IN_THE_MIDDLE = """
+import os, signal
+from hil.worker import stages
+real, n = stages.open_, 0
+def open_(bench, work, at):
+    global n
+    real(bench, work, at)
+    n += 1
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.open': open_}
+"""
+DIE_BEFORE_THE_ACKNOWLEDGEMENT = """
+import os, signal
+from hil.worker import dispatcher
+real, n = dispatcher.Dispatcher.confirmed, 0
+def confirmed(self, *arguments):
+    global n
+    real(self, *arguments)
+    n += 1
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+dispatcher.Dispatcher.confirmed = confirmed
+"""
+
+
+def averaged(updates: list[Parameters]) -> bytes:
+    """Return the federated average of updates as its definition has it, in float64 in the order of the clients."""
+    arrays = [np.frombuffer(update.values, '<f4').astype(np.float64) for update in updates]
+    total = np.zeros_like(arrays[0])
+    for update, array in zip(updates, arrays, strict=True):
+        total += update.samples * array
+    return (total / sum(update.samples for update in updates)).astype('<f4').tobytes()
+
+
+def learn_a_round(made: Twin, first_job: int) -> None:
+    """Do a round: models to all clients, which are simulated; their updates; the aggregation. Compare it."""
+    hospital = made.hospital
+    devices = hospital.dispatcher('device')
+    models = [first_model(i, N_CLIENTS) for i in range(N_CLIENTS)]
+    jobs = {i: first_job + i for i in range(N_CLIENTS)}
+    made.launch_all(hospital.model(jobs[i], i, models[i]) for i in jobs)
+    uploads = []
+    for job in jobs.values():
+        down = made.replies[Chain(job, TO_DEVICE.first)]
+        handled = devices.handle(encode(replace(down, slip=(AT_DEVICE, FROM_DEVICE), done=0, timings=(), outcome='')))
+        assert handled.result is not None, handled.why
+        uploads.append(replace(handled.result, slip=(FROM_DEVICE,), done=0, timings=()))
+    made.launch_all(uploads)
+    updates = [Parameters.from_bytes(made.replies[Chain(job, FROM_DEVICE.first)].body) for job in jobs.values()]
+    expected = [train(model) for model in models]
+    assert [each.to_bytes() for each in updates] == [each.to_bytes() for each in expected]
+    order = random.Random(SEED).sample(range(N_CLIENTS), N_CLIENTS)  # they come as they come
+    made.launch_all(hospital.update(first_job + 100 + i, updates[i]) for i in order)
+    averages = [made.replies[Chain(first_job + 100 + i, 0)].body for i in order]
+    found = {Parameters.from_bytes(body).values for body in averages if body}
+    assert found == {averaged(expected)}
+
+
+def telemetry(made: Twin, n: int, first_job: int = 0) -> list[Message]:
+    """Return messages of all devices in turn."""
+    return [made.hospital.vitals(first_job + i, i % made.hospital.n_devices) for i in range(n)]
+
+
+def assert_exactly_once(made: Twin, n: int) -> None:
+    """Each chain was delivered once, and no key and nonce sealed two things."""
+    assert Counter(each.outcome for each in made.ledger.ended.values()) == {'delivered': n}
+    assert made.ledger.n_in_flight == 0
+    assert made.ledger.counts['unknown'] == 0
+    assert all(len(bodies) == 1 for bodies in nonces_of(made.seen).values())
+
+
+@pytest.mark.parametrize('n_crypto', [1, 2], ids=['sequential', 'distributed'])
+def test_telemetry_and_a_round_of_learning(broker: PrivateBroker, tmp_path: Path, n_crypto: int) -> None:
+    """200 messages and a round through crypto workers and a server: each once, and FedAvg equal to the last bit."""
+    with twin(broker, tmp_path) as made:
+        nodes = [made.start('crypto', f'pi-{i}') for i in range(n_crypto)]
+        server = made.start('server', 'server')
+        made.wait_until_ready()
+        made.launch_all(telemetry(made, 200))
+        learn_a_round(made, 1000)
+        assert_exactly_once(made, 200 + 3 * N_CLIENTS)
+        workers = {timing.node for reply in made.replies.values() for timing in reply.timings}
+        assert len(workers) == n_crypto + 1
+        for reply in made.replies.values():
+            (timing,) = reply.timings
+            assert timing.received_ns <= timing.started_ns <= timing.finished_ns
+            assert timing.published_ns <= timing.confirmed_ns <= timing.finished_ns
+            assert sum(each.cpu_ns for each in timing.stages) > 0
+            assert sum(each.wall_ns for each in timing.stages) <= timing.finished_ns - timing.started_ns
+        for node in (*nodes, server):
+            assert node.end() == (0, '')
+            assert not node.is_ready
+
+
+@pytest.mark.parametrize('preload', [DIE_IN_THE_MIDDLE, DIE_BEFORE_THE_ACKNOWLEDGEMENT],
+                         ids=['mid-compute', 'between publish and acknowledgement'])
+def test_a_killed_worker_loses_nothing_and_doubles_nothing(broker: PrivateBroker, tmp_path: Path, preload: str) -> None:
+    """One of two workers is killed in its third job: the other does it; outcomes come once, copies are duplicates."""
+    with twin(broker, tmp_path) as made:
+        doomed, other = made.start('crypto', 'doomed', preload=preload), made.start('crypto', 'other')
+        made.start('server', 'server')
+        made.wait_until_ready()
+        made.launch_all(telemetry(made, 100))
+        assert doomed.process.wait() == -signal.SIGKILL
+        learn_a_round(made, 1000)
+        assert_exactly_once(made, 100 + 3 * N_CLIENTS)
+        attempts = [reply.attempt for reply in made.seen]
+        assert max(attempts) == 1
+        if preload is DIE_BEFORE_THE_ACKNOWLEDGEMENT:
+            assert made.ledger.counts['duplicate'] >= 1
+            assert {attempt for _, attempt in made.ledger.duplicates} <= {0, 1}
+        assert other.end() == (0, '')
+
+
+def test_a_seal_that_is_done_again_has_another_nonce(broker: PrivateBroker, tmp_path: Path) -> None:
+    """A worker is killed when a sealed model was published and not acknowledged: the second seal is another one."""
+    with twin(broker, tmp_path) as made:
+        doomed = made.start('crypto', 'doomed', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT.replace('n == 3', 'n == 2'))
+        made.start('crypto', 'other')
+        made.wait_until_ready()
+        made.launch_all(made.hospital.model(i, i, first_model(i, N_CLIENTS)) for i in range(N_CLIENTS))
+        assert doomed.process.wait() == -signal.SIGKILL
+        wait_for(lambda: made.take(0.1) is not None or bool(made.ledger.duplicates))
+        ((chain, attempt),) = made.ledger.duplicates
+        copies = [reply for reply in made.seen if Chain.of(reply) == chain]
+        assert attempt == 1
+        assert len({each.body for each in copies}) == len(nonces_of(copies)) == 2
+        assert_exactly_once(made, N_CLIENTS)
+
+
+def test_a_server_killed_before_the_acknowledgement_sums_the_same(broker: PrivateBroker, tmp_path: Path) -> None:
+    """The server dies with updates on disk and the third unacknowledged; another one starts: the same sum."""
+    with twin(broker, tmp_path) as made:
+        made.start('crypto', 'pi-1')
+        server = made.start('server', 'server', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT, prefetch=1)
+        made.wait_until_ready()
+        made.launch_all(telemetry(made, 3))
+
+        def replace_server() -> None:
+            wait_for(lambda: server.process.poll() is not None)
+            made.start('server', 'server-2')
+
+        thread = Thread(target=replace_server)
+        thread.start()
+        learn_a_round(made, 1000)
+        thread.join()
+        assert_exactly_once(made, 3 + 3 * N_CLIENTS)
+
+
+def test_a_thousand_damaged_messages_stop_nothing(broker: PrivateBroker, tmp_path: Path) -> None:
+    """1,000 damaged copies between 100 sound messages: these are delivered, each dead letter has its reason."""
+    with twin(broker, tmp_path) as made:
+        node = made.start('crypto', 'pi-1', prefetch=20)
+        made.wait_until_ready()
+        generator = random.Random(SEED)
+        sound = telemetry(made, 100)
+        copies = [encode(each) for each in sound]
+        kinds = ['body', 'run', 'key', 'sender', 'counter', 'cut', 'longer', 'noise', 'length', 'version']
+        for message in sound:
+            for _ in range(10):
+                made.send(mutated(copies, generator, generator.choice(kinds))[1], 'crypto')
+            made.launch(message)
+            made.take(0.0)
+        made.launch_all([])
+        assert_exactly_once(made, 100)
+        letters = made.dead_letters(1000)
+        reasons = Counter(str(letter.headers['reason']) for letter in letters)
+        assert set(reasons) == {'malformed', 'oversized', 'version', 'unknown-run', 'unknown-key', 'tampered',
+                                'replayed'}
+        assert all(letter.headers['why'] for letter in letters)
+        print(f'seed {SEED}: {dict(reasons)}')
+        code, said = node.end()
+        assert (code, said) == (0, '')
+        counts = node.counts
+        assert counts.pop('done') == 100
+        assert counts == reasons
+
+
+def test_a_worker_ends_with_the_job_in_hand_done(broker: PrivateBroker, tmp_path: Path) -> None:
+    """SIGTERM while messages wait: exit code 0, and each message is either replied to or still in the queue."""
+    with twin(broker, tmp_path) as made:
+        node = made.start('crypto', 'pi-1', prefetch=1)
+        made.wait_until_ready()
+        messages = telemetry(made, 60)
+        for message in messages:
+            made.launch(message)
+        made.take(20.0)
+        assert node.end() == (0, '')
+        other = made.start('crypto', 'pi-2')
+        made.launch_all([])
+        assert_exactly_once(made, 60)
+        assert made.ledger.counts['duplicate'] == 0
+        other.end()
+
+
+def test_a_worker_whose_queue_is_gone_ends(broker: PrivateBroker, tmp_path: Path) -> None:
+    """A queue that is deleted ends its workers with one line and code 1: they do not wait for what cannot come."""
+    with twin(broker, tmp_path) as made:
+        node = made.start('crypto', 'pi-1')
+        made.wait_until_ready()
+        made.launch_all(telemetry(made, 5))
+        with made.sending.channel() as channel:
+            channel.queue_delete(f'iomtwin.{made.run}.crypto.1')
+        wait_for(lambda: node.process.poll() is not None)
+        code, said = node.end()
+        assert code == 1
+        assert said.count('\n') == 1
+        assert 'was deleted' in said
+
+
+def test_the_reply_says_what_was_done(broker: PrivateBroker, tmp_path: Path) -> None:
+    """A reply is the message with its slip done: decoded, it has the stage's time, and no telemetry in it."""
+    with twin(broker, tmp_path) as made:
+        made.start('crypto', 'pi-1')
+        made.wait_until_ready()
+        (message,) = telemetry(made, 1)
+        made.launch_all([message])
+        reply = made.replies[Chain.of(message)]
+        assert decode(encode(reply)) == reply
+        assert reply.is_reply
+        assert reply.body == b''
+        assert [each.stage for each in reply.timings[0].stages] == [4]
+
+
+def test_a_worker_reconnects_when_its_connections_are_cut(broker: PrivateBroker, tmp_path: Path) -> None:
+    """Each of the first four connections is cut under load after 16 KB: each outcome comes once."""
+    host, port, _ = broker.endpoint.parts()
+    faults = [Fault(i, 'up' if i % 2 else 'down', 16_000, Kind.CUT) for i in range(4)]
+    with FaultProxy((host, port), faults) as way:
+        url = broker.endpoint.url.replace(str(port), str(way.address[1]))
+        with twin(broker, tmp_path, chains_max=20, endpoint=replace(broker.endpoint, url=url)) as made:
+            node = made.start('crypto', 'pi-1', prefetch=8)
+            made.wait_until_ready()
+            made.launch_all(telemetry(made, 200))
+            assert_exactly_once(made, 200)
+            assert len({i for i, _ in way.n_forwarded}) >= 4
+            assert node.end() == (0, '')
+
+
+def test_heartbeats_are_kept_while_a_long_job_is_computed(broker: PrivateBroker, tmp_path: Path) -> None:
+    """Jobs of five seconds with heartbeats of one, in which a connection that is silent is lost: none comes again."""
+    slow = """
+import time
+from hil.broker import connection
+from hil.worker import stages
+connection.Waits.__init__.__defaults__ = (10.0, 60.0, 1)
+real = stages.open_
+def open_(bench, work, at):
+    until = time.thread_time() + 0.01
+    time.sleep(5.0)
+    while time.thread_time() < until:
+        pass
+    real(bench, work, at)
+stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.open': open_}
+"""
+    with connect(broker.endpoint, broker.users['twin'], waits=Waits(heartbeat_s=1)) as silent:
+        time.sleep(5.0)
+        with pytest.raises(UnavailableError):
+            silent.receive(0.0)
+    with twin(broker, tmp_path) as made:
+        node = made.start('crypto', 'pi-1', preload=slow)
+        made.wait_until_ready()
+        made.launch_all(telemetry(made, 3))
+        assert_exactly_once(made, 3)
+        assert made.ledger.counts['duplicate'] == 0
+        assert {timing.is_redelivered for reply in made.seen for timing in reply.timings} == {False}
+        assert node.end() == (0, '')
+
+
+def test_a_full_queue_drops_what_does_not_fit(broker: PrivateBroker, tmp_path: Path) -> None:
+    """Twenty messages to a queue for five before there is a worker: what is refused is dropped, nothing is lost."""
+    with twin(broker, tmp_path, limits=Limits(messages_max=5)) as made:
+        for message in telemetry(made, 20):
+            made.launch(message)
+        n_dropped = made.ledger.counts['dropped']
+        made.start('crypto', 'pi-1')
+        made.wait_until_ready()
+        made.launch_all([])
+        assert 0 < n_dropped <= 15
+        assert Counter(each.outcome for each in made.ledger.ended.values()) == {
+            'dropped': n_dropped, 'delivered': 20 - n_dropped}
+
+
+def test_a_receiver_is_woken_by_another_thread(broker: PrivateBroker) -> None:
+    """A call that would wait for a minute returns None when another thread asks for it, before it or within it."""
+    with connect(broker.endpoint, broker.users['twin']) as connection:
+        connection.wake()
+        began = time.monotonic()
+        assert connection.receive(60.0) is None
+        waker = Timer(0.5, connection.wake)
+        waker.start()
+        assert connection.receive(60.0) is None
+        assert time.monotonic() - began < 60.0
+        waker.join()

@@ -1,0 +1,206 @@
+"""A twin that is no simulation: it launches messages, plays the devices, and keeps the ledger; with real workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hil.broker import topology
+from hil.broker.connection import Connection, Delivery, Endpoint, Published, connect
+from hil.broker.credentials import to_environment
+from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of, new_run_id
+from hil.broker.private import PrivateBroker
+from hil.broker.topology import Limits
+from hil.ledger import Chain, Ledger
+from hil.wire.codec import decode, encode
+from hil.wire.message import Message
+from hil.wire.names import run_id
+from tests.worker.hospital import Hospital
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WAIT_S_MAX = 240.0  # for anything: the machine may be busy
+PRIORITY = 1
+
+
+@dataclass
+class Node:
+    """A worker process."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it says so."""
+        return (self.folder / 'ready').exists()
+
+    def has_begun(self) -> bool:
+        """Return whether it is ready, or has ended."""
+        return self.is_ready or self.process.poll() is not None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What it counted, as of about now."""
+        found: dict[str, int] = json.loads((self.folder / 'health.json').read_text())['counts']
+        return found
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> tuple[int, str]:
+        """Ask it to end; return its exit code and what it said."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        _, said = self.process.communicate(timeout=WAIT_S_MAX)
+        return self.process.returncode, said
+
+
+@dataclass
+class Twin:
+    """The twin's two connections, its ledger, and the first reply to each chain."""
+
+    broker: PrivateBroker
+    hospital: Hospital
+    folder: Path
+    chains_max: int = 64
+    limits: Limits = field(default_factory=Limits)
+    endpoint: Endpoint | None = None  # where workers find the broker, if not where the twin does
+    run: str = field(default_factory=new_run_id)
+    nodes: list[Node] = field(default_factory=list)
+    replies: dict[Chain, Message] = field(default_factory=dict)
+    seen: list[Message] = field(default_factory=list)  # all replies, duplicates too
+
+    def __post_init__(self) -> None:
+        """Declare the run."""
+        self.hospital.run = self.run
+        self.sending, self.receiving = self._connect(), self._connect()
+        topology.declare(self.sending, self.run, {'crypto': [0, PRIORITY], 'server': [PRIORITY]}, self.limits)
+        self.receiving.subscribe(exchange_of(self.run, REPLY), 100)
+        self.ledger = Ledger(run_id(self.run), self.chains_max, 32 << 20)
+        self.keys = self.folder / 'keys.json'
+        self.keys.touch(0o600)
+        self.keys.write_text(json.dumps(self.hospital.store.to_json()))
+
+    def _connect(self) -> Connection:
+        return connect(self.broker.endpoint, self.broker.users['twin'])
+
+    def start(self, place: Place, name: str, *, preload: str = '', prefetch: int = 4) -> Node:
+        """Start a worker; `preload` is code that runs in it first, to make it fail at a certain point."""
+        folder = self.folder / name
+        code = f'{preload}\nimport sys\nfrom hil.worker.command import main\nsys.exit(main())'
+        endpoint = self.endpoint or self.broker.endpoint
+        arguments = ['--broker', endpoint.url, '--ca', str(endpoint.ca), '--node', name, '--run', self.run,
+                     '--place', place, '--queue', f'{PRIORITY}={prefetch}', '--keys', str(self.keys),
+                     '--suite', self.hospital.suite, '--status', str(folder), '--state', str(self.folder / 'state')]
+        if place == 'crypto':
+            arguments += ['--queue', '0=1']
+        process = subprocess.Popen([sys.executable, '-c', code, *arguments], cwd=ROOT, text=True,
+                                   stderr=subprocess.PIPE,
+                                   env=os.environ | to_environment(place, self.broker.users[place]))
+        node = Node(process, folder)
+        self.nodes.append(node)
+        return node
+
+    def wait_until_ready(self, *nodes: Node) -> None:
+        """Wait until workers are ready, all of ours if none is named."""
+        for node in nodes or self.nodes:
+            wait_for(node.has_begun)
+            assert node.process.poll() is None, node.process.communicate()[1]
+
+    def launch(self, message: Message) -> None:
+        """Launch a chain."""
+        raw = encode(message)
+        self.ledger.launch(message, len(raw), time.monotonic_ns())
+        said = self.send(raw, message.slip[0].place, message.priority)
+        if said is Published.REFUSED:
+            self.ledger.refuse(Chain.of(message), time.monotonic_ns())
+        else:
+            assert said is Published.CONFIRMED
+
+    def send(self, raw: bytes, place: str, priority: int = PRIORITY) -> Published:
+        """Publish bytes to a place."""
+        return self.sending.publish(exchange_of(self.run, place), key_of(priority), raw)
+
+    def launch_all(self, messages: Iterable[Message]) -> None:
+        """Launch chains as there is room for them, and wait until all have ended."""
+        waiting = deque(messages)
+        deadline = time.monotonic() + WAIT_S_MAX
+        while waiting or self.ledger.n_in_flight:
+            while waiting and self.ledger.has_room(len(waiting[0].body) + 1000):
+                self.launch(waiting.popleft())
+            self.take(0.2)
+            assert time.monotonic() < deadline, (self.ledger.counts, [each.process.poll() for each in self.nodes])
+
+    def take(self, wait_s: float) -> Message | None:
+        """Take a reply, if one comes."""
+        delivery = self.receiving.receive(wait_s)
+        if delivery is None:
+            return None
+        reply = decode(delivery.body)
+        self.seen.append(reply)
+        if self.ledger.take(reply, delivery.received_ns):
+            self.replies[Chain.of(reply)] = reply
+        self.receiving.acknowledge(delivery)
+        return reply
+
+    def dead_letters(self, n: int) -> list[Delivery]:
+        """Return as many dead letters as are expected."""
+        with self._connect() as connection:
+            connection.subscribe(exchange_of(self.run, DEAD), 1000)
+            letters = []
+            while len(letters) < n:
+                letter = connection.receive(WAIT_S_MAX)
+                assert letter is not None, f'{len(letters)} of {n} dead letters'
+                letters.append(letter)
+                connection.acknowledge(letter)
+        return letters
+
+    def close(self) -> None:
+        """End the workers and remove the run."""
+        for node in self.nodes:
+            if node.process.poll() is None:
+                node.kill()
+            if node.process.stderr is not None:
+                node.process.stderr.close()
+        self.receiving.close()
+        topology.clean(self.sending, self.run)
+        self.sending.close()
+
+
+@contextmanager
+def twin(broker: PrivateBroker, folder: Path, n_devices: int = 6, **options: Any) -> Iterator[Twin]:
+    """Make a twin and end it with all its workers."""
+    made = Twin(broker, Hospital(n_devices), folder, **options)
+    try:
+        yield made
+    finally:
+        with suppress(ChildProcessError):
+            made.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + WAIT_S_MAX
+    while not condition():
+        assert time.monotonic() < deadline, 'waited for too long'
+        time.sleep(0.05)
+
+
+def nonces_of(messages: Iterable[Message]) -> Mapping[tuple[Any, ...], set[bytes]]:
+    """Return the bodies that were sealed under each key and nonce."""
+    found: dict[tuple[Any, ...], set[bytes]] = {}
+    for each in messages:
+        if each.sealed_by is not None:
+            by = each.sealed_by
+            found.setdefault((each.key, each.sender, by.boot_id, by.counter), set()).add(each.body)
+    return found
