@@ -98,9 +98,14 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     try:
         return resolve(Scenario.model_validate(data), path.parent), origin
     except ValidationError as error:
-        first = error.errors()[0]
-        location = _in_tree(first['loc'], data)
-        raise origin.error(location, _sentence(first, location)) from None
+        raise origin.error(*first_mistake(error, data, Scenario)) from None
+
+
+def first_mistake(error: ValidationError, data: Any, schema: type[BaseModel]) -> tuple[Location, str]:
+    """Return where the first thing is that a schema finds wrong with a file's data, and what it is."""
+    first = error.errors()[0]
+    location = _in_tree(first['loc'], data)
+    return location, _sentence(first, location, schema)
 
 
 def _find(source: str | Path) -> Path:
@@ -203,12 +208,12 @@ def _in_tree(location: Location, data: Any) -> Location:
     return tuple(kept)
 
 
-def _sentence(error: ErrorDetails, location: Location) -> str:
+def _sentence(error: ErrorDetails, location: Location, schema: type[BaseModel]) -> str:
     kind, found = error['type'], error['input']
     if kind == 'missing':
         return 'is missing; add it'
     if kind == 'extra_forbidden':
-        known = sorted(_known_keys(location))
+        known = sorted(_known_keys(location, schema))
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
     if kind == 'value_error':
@@ -222,9 +227,9 @@ def _sentence(error: ErrorDetails, location: Location) -> str:
     return f'found {found}; {message[0].lower()}{message[1:]}'
 
 
-def _known_keys(location: Location) -> list[str]:
-    """Return the keys that the schema has beside the last one of a location."""
-    part: Any = Scenario
+def _known_keys(location: Location, schema: type[BaseModel]) -> list[str]:
+    """Return the keys that a schema has beside the last one of a location."""
+    part: Any = schema
     for key in location[:-1]:
         if isinstance(part, type) and issubclass(part, BaseModel) and key in part.model_fields:
             part = part.model_fields[str(key)].annotation
