@@ -99,9 +99,14 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     try:
         return resolve(Scenario.model_validate(data), path.parent), origin
     except ValidationError as error:
-        first = error.errors()[0]
-        location = _in_tree(first['loc'], data)
-        raise origin.error(location, _sentence(first, location)) from None
+        raise origin.error(*first_mistake(error, data, Scenario)) from None
+
+
+def first_mistake(error: ValidationError, data: Any, schema: type[BaseModel]) -> tuple[Location, str]:
+    """Return where the first thing is that a schema finds wrong with a file's data, and what it is."""
+    first = error.errors()[0]
+    location = _in_tree(first['loc'], data)
+    return location, _sentence(first, location, schema)
 
 
 def _find(source: str | Path) -> Path:
@@ -206,12 +211,12 @@ def _in_tree(location: Location, data: Any) -> Location:
     return tuple(kept)
 
 
-def _sentence(error: ErrorDetails, location: Location) -> str:
+def _sentence(error: ErrorDetails, location: Location, schema: type[BaseModel]) -> str:
     kind, found = error['type'], error['input']
     if kind == 'missing':
         return 'is missing; add it'
     if kind == 'extra_forbidden':
-        known = sorted(_keys(_schema(location[:-1])))
+        known = sorted(_keys(_part(schema, location[:-1])))
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
     if kind == 'value_error':
@@ -225,9 +230,9 @@ def _sentence(error: ErrorDetails, location: Location) -> str:
     return f'found {found}; {message[0].lower()}{message[1:]}'
 
 
-def _schema(location: Location) -> Any:
-    """Return the type of what the schema has at a location; None if it has nothing there."""
-    part: Any = Scenario
+def _part(schema: type[BaseModel], location: Location) -> Any:
+    """Return the type of what a schema has at a location; None if it has nothing there."""
+    part: Any = schema
     for key in location:
         kind = _kind(part)
         if get_origin(kind) in (Mapping, tuple):
@@ -250,4 +255,4 @@ def _keys(kind: Any) -> list[str]:
 
 def _is_named(location: Location) -> bool:
     """Return whether the keys at a location are names that the scenario's author gives."""
-    return get_origin(_schema(location)) is Mapping
+    return get_origin(_part(Scenario, location)) is Mapping

@@ -19,3 +19,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""
     found: Engine = request.param
     return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say aloud which tests were skipped for want of RabbitMQ, and how to get it: their number alone says neither."""
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get('skipped', ())
+               if isinstance(report.longrepr, tuple) and 'rabbitmq-server' in report.longrepr[2]]
+    if reasons:
+        terminalreporter.section('NOT TESTED: the broker', yellow=True, bold=True)
+        terminalreporter.line(f'{len(reasons)} tests were skipped. {reasons[0]}')

@@ -2,7 +2,7 @@
 # Make .venv, the project's own Python environment, from the versions pinned in constraints.txt.
 #
 #   tools/bootstrap.sh        what running needs
-#   tools/bootstrap.sh dev    and what the tests need
+#   tools/bootstrap.sh dev    and what the tests need; for root that is RabbitMQ too, from the system's packages
 #
 # Nothing happens when .venv is up to date. It is made anew when an earlier installation was interrupted, when the
 # checkout was moved or copied (an environment holds absolute paths), and when its interpreter is gone.
@@ -66,6 +66,38 @@ apt_install() {
         </dev/null >/dev/null
 }
 
+# RabbitMQ, for the tests that start one of their own. Without it they are skipped, and all others run.
+# The package would start a service, now and at every boot; nothing here needs that.
+add_rabbitmq() {
+    if [ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null; then return; fi
+    by_hand='sudo apt-get install --no-install-recommends rabbitmq-server'
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "bootstrap: no rabbitmq-server, and tests that need it will be skipped; on Debian and Ubuntu run: $by_hand"
+        return
+    fi
+    echo 'bootstrap: installing rabbitmq-server'
+    had_epmd=$(command -v epmd || true)
+    policy=/usr/sbin/policy-rc.d # where Debian asks whether an installed service may start
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod +x $policy
+    else
+        policy=''
+    fi
+    apt_install rabbitmq-server 2>/dev/null || {
+        apt-get -qq update </dev/null
+        apt_install rabbitmq-server
+    } || echo "bootstrap: could not install rabbitmq-server, and tests that need it will be skipped; see: $by_hand"
+    if [ -n "$policy" ]; then
+        rm -f $policy
+        trap - EXIT
+    fi
+    systemctl disable rabbitmq-server >/dev/null 2>&1 || true
+    # Its installation may leave Erlang's port mapper running, open to the network.
+    if [ -z "$had_epmd" ]; then epmd -kill >/dev/null 2>&1 || true; fi
+}
+
 interpreter() {
     "$1" -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null
 }
@@ -80,6 +112,7 @@ venv_is_usable() {
     [ -z "${PYTHON:-}" ] || [ "$(interpreter "$PYTHON")" = "$(interpreter .venv/bin/python)" ]
 }
 
+if [ "$extra" = dev ]; then add_rabbitmq; fi
 if venv_is_usable; then
     # What the tests need stays until the environment is made anew.
     if [ "$installed_extra" = dev ]; then extra=dev; fi
