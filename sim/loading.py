@@ -216,7 +216,7 @@ def _sentence(error: ErrorDetails, location: Location, schema: type[BaseModel]) 
     if kind == 'missing':
         return 'is missing; add it'
     if kind == 'extra_forbidden':
-        known = sorted(_keys(_part(schema, location[:-1])))
+        known = sorted(_keys(_type_at(schema, location[:-1])))
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
     if kind == 'value_error':
@@ -230,7 +230,7 @@ def _sentence(error: ErrorDetails, location: Location, schema: type[BaseModel]) 
     return f'found {found}; {message[0].lower()}{message[1:]}'
 
 
-def _part(schema: type[BaseModel], location: Location) -> Any:
+def _type_at(schema: type[BaseModel], location: Location) -> Any:
     """Return the type of what a schema has at a location; None if it has nothing there."""
     part: Any = schema
     for key in location:
@@ -255,4 +255,4 @@ def _keys(kind: Any) -> list[str]:
 
 def _is_named(location: Location) -> bool:
     """Return whether the keys at a location are names that the scenario's author gives."""
-    return get_origin(_part(Scenario, location)) is Mapping
+    return get_origin(_type_at(Scenario, location)) is Mapping
