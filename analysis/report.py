@@ -43,7 +43,7 @@ from analysis.words import (
 )
 from sim.errors import InputError, IomtwinError
 from sim.results.folder import Run, complete_file, read_run
-from sim.scenario import Size
+from sim.values import Size
 
 STATIONS_SHOWN = 10
 QUEUES_SHOWN = 20

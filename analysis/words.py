@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from analysis.formats import NONE, count, spell
-from sim.scenario import Delay, TimeOfDay
+from sim.values import Delay, TimeOfDay
 
 Row = dict[str, Any]  # a row of summary.json
 Tree = Mapping[str, Any]  # a scenario as it stands in its file

@@ -18,7 +18,8 @@ from hil.broker.names import Place, Role
 from sim.errors import InputError
 from sim.loading import SHIPPED as SCENARIOS
 from sim.loading import first_mistake
-from sim.scenario import Name, Part
+from sim.scenario import Part
+from sim.values import Name
 from sim.yaml_source import in_file, line_of, read_file, read_yaml
 
 SHIPPED = SCENARIOS / 'inventories'

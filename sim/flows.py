@@ -32,6 +32,8 @@ UP, DOWN, DELIVER, PUBLISH, TELL = 'up', 'down', 'deliver', 'publish', 'tell'
 # Options that a stage may ask for. Sealing is no option: the cipher `none` costs nothing and adds no byte.
 FRESH_KEY, PAIRWISE, SIGNED = 'fresh-key', 'pairwise', 'signed'  # of learning
 CERTIFIED, PRE_SHARED, EPHEMERAL = 'certified', 'pre-shared', 'ephemeral'  # of a device's keys
+TRUST_OPTIONS = {'signed': frozenset({CERTIFIED, EPHEMERAL}), 'pre-shared-kem': frozenset({PRE_SHARED, EPHEMERAL}),
+                 'pre-shared': frozenset({PRE_SHARED})}
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from sim.routing import FlowSizes
 
 if TYPE_CHECKING:
     from sim.building import ModelBuilder
-    from sim.lowering import Population, Ways
     from sim.scenario import Crypto, Keys, Scenario
+    from sim.ways import Population, Ways
 
 
 def add_keys(builder: ModelBuilder, ways: Ways, scenario: Scenario, keys: Keys, population: Population) -> KeyPlan:

@@ -12,8 +12,7 @@ References
 from collections.abc import Set
 from typing import Any
 
-from sim.flows import CERTIFIED, EPHEMERAL, FLOWS, FRESH_KEY
-from sim.lowering import TRUST_OPTIONS
+from sim.flows import CERTIFIED, EPHEMERAL, FLOWS, FRESH_KEY, TRUST_OPTIONS
 from sim.scenario import Scenario
 from sim.suites import KEM_CATEGORY, PARTS, SIGNATURE_CATEGORY
 

@@ -22,8 +22,9 @@ from sim.lowering import lower
 from sim.profiles import load_profile
 from sim.resolving import profiles_of, resolved_yaml, scenario_hash
 from sim.running import run_model
-from sim.scenario import SIZE_MAX, Scenario
+from sim.scenario import Scenario
 from sim.units import DIMENSIONS, quantity, spell
+from sim.values import SIZE_MAX
 from sim.yaml_source import read_yaml, spell_key
 from tests.scenario.clinic import CLINIC, TEXT, edited, scenario_of
 from tests.scenario.json_schema import problems
