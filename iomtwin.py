@@ -274,7 +274,7 @@ def profiles(name: Annotated[str | None, typer.Argument(metavar='NAME')] = None)
         show(plain_table(rows))
     else:
         profile = load_profile(name)
-        show(profile_table(profile.title, profile.implementation, table(profile)))
+        show(profile_table(profile.title, profile.implementation, table(profile), profile.calibration))
 
 
 @app.command(add_help_option=False, context_settings={'ignore_unknown_options': True, 'allow_extra_args': True})

@@ -14,8 +14,9 @@ Number = Mapping[str, str]  # a row of `sim.profiles.table`
 DEVICE = 'device'  # what the numbers that belong to no stage are of
 
 
-def profile_table(title: str, implementation: str, rows: Sequence[Number]) -> RenderableType:
-    """Return the numbers of a profile, each with its quality and a note on its source."""
+def profile_table(title: str, implementation: str, rows: Sequence[Number],
+                  calibration: Mapping[str, str]) -> RenderableType:
+    """Return the numbers of a profile, each with its quality and a note on its source, and how it was calibrated."""
     notes = _Notes()
     table = empty_table(title, ('number', 'value', 'quality', 'note'), n_left=4)
     for stage, numbers in groupby(rows, key=lambda row: row['stage']):
@@ -23,7 +24,8 @@ def profile_table(title: str, implementation: str, rows: Sequence[Number]) -> Re
         for first, *rest in _alike(numbers):
             table.add_row(Text(f'  {_name(first)}'), Text('\n'.join(map(_value, (first, *rest)))),
                           Text(first['quality']), Text(f'[{notes.number(first)}]'))
-    return Group(table, '', Text(f'Implementation: {implementation}'), '', notes.listed())
+    record = [Text(f'Calibration, {what}: {text}') for what, text in calibration.items()]
+    return Group(table, '', Text(f'Implementation: {implementation}'), *record, '', notes.listed())
 
 
 class _Notes:

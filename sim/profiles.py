@@ -25,7 +25,6 @@ from sim.yaml_source import read_file
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / 'scenarios' / 'profiles'
-ROW = ('stage', 'variant', 'what', 'value', 'seconds', 'unit', 'quality', 'source', 'formula')  # of a profile's table
 
 
 class MissingCost(InputError):  # noqa: N818 - it says what is missing, as the message does
@@ -159,14 +158,9 @@ def profiles_with(stage: str, variant: str) -> list[str]:
 
 
 def table(profile: Profile) -> list[dict[str, str]]:
-    """Return one row per number: stage, variant, what, value, seconds, unit, quality, source, formula.
-
-    What a calibration says of itself stands before them, under ``calibration.*``: a value and nothing else.
-    """
+    """Return one row per number: stage, variant, what, value, seconds, unit, quality, source, formula."""
     figures = {'cores': profile.cores, 'clock': profile.clock, **{f'power.{k}': v for k, v in profile.power.items()}}
-    rows = [dict.fromkeys(ROW, '') | {'what': f'calibration.{what}', 'value': text}
-            for what, text in profile.calibration.items()]
-    rows += [_row('', '', what, figure.written, '', figure.unit, figure) for what, figure in figures.items()]
+    rows = [_row('', '', what, figure.written, '', figure.unit, figure) for what, figure in figures.items()]
     for (stage, variant), cost in profile.costs.items():
         start = len(cost.amounts) - len(cost.written)  # a cost per byte or sample starts at (0, 0), not written
         for amount, time_s, written in zip(cost.amounts[start:], cost.seconds[start:], cost.written, strict=True):

@@ -28,6 +28,8 @@ from hil.calibration.timing import Call, Timer
 BYTES_MIN = 64
 BYTES_MAX = 16 << 20  # more than a message of hardware in the loop; from there on memory decides, and a line goes on
 MEMORY_SHARE = 64  # all that is prepared for all operations takes some 24 times the largest size
+N_MIN_OF_SIZE = 5  # calls of a size in one pass, of which a median means something
+LEAST_SHARE = 0.15  # of the longest call: a size that takes longer is called once in a pass
 WEIGHT = 6.0  # of an operation without sizes
 N_MAX = 2_000  # calls of a cell in one pass: their 95th percentile is one between the true 94th and 96th
 BLOCK_S = 0.002  # the shorter, the more often a cell is visited, at times that have nothing to do with each other
@@ -47,7 +49,11 @@ class Limits:
 
     call_s_max: float  # a size whose call takes longer is not timed
     bytes_max: int
-    n_min: int  # calls of an operation that has no size, in each pass
+    n_min: int  # calls of an operation without sizes, in each pass
+
+    def n_min_of_size(self, call_s: float) -> int:
+        """Return how many calls of one size are made in each pass, whatever they take: a few, or one that is dear."""
+        return max(1, min(N_MIN_OF_SIZE, int(LEAST_SHARE * self.call_s_max / call_s)))
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Cell:
     is_held_out: bool
     call_s: float
     prepare_s: float
-    n_min: int  # calls in a pass, whatever they take; 1 of each size, for a dear one takes a second
+    n_min: int  # calls in a pass, whatever they take
     weight: float = 1.0
 
     @property
@@ -100,8 +106,9 @@ def cells(operation: Operation, calls: Calls, timer: Timer, limits: Limits) -> I
     while operation.unit == 'byte' and (cell.amount == BYTES_MIN or (
             2 * cell.call_s <= limits.call_s_max and 2 * cell.amount <= limits.bytes_max)):
         below, cell = cell, _looked_at(operation, 2 * cell.amount, calls, timer, limits)
-        yield Cell(operation, held_out_size(below.amount, cell.amount, operation.multiple), True,
-                   (below.call_s + cell.call_s) / 2, (below.prepare_s + cell.prepare_s) / 2, 1)
+        call_s = (below.call_s + cell.call_s) / 2
+        yield Cell(operation, held_out_size(below.amount, cell.amount, operation.multiple), True, call_s,
+                   (below.prepare_s + cell.prepare_s) / 2, limits.n_min_of_size(call_s))
         yield cell
 
 
@@ -114,7 +121,7 @@ def _looked_at(operation: Operation, amount: int, calls: Calls, timer: Timer, li
     n = min(LOOK_CALLS_MAX, int(LOOK_S / call_s))
     if n:
         call_s = float(np.median(timer.durations(call, n)[0]))
-    n_min, weight = (1, 1.0) if operation.unit == 'byte' else (limits.n_min, WEIGHT)
+    n_min, weight = (limits.n_min_of_size(call_s), 1.0) if operation.unit == 'byte' else (limits.n_min, WEIGHT)
     cell = Cell(operation, amount, False, call_s, prepare_s, n_min, weight)
     calls[cell] = call
     return cell

@@ -95,6 +95,12 @@ def test_no_size_is_timed_beyond_the_first_call_that_takes_too_long() -> None:
     assert [each.amount for each in cells(operation(), {}, timer(), Limits(0.0, 1 << 20, 5))] == [BYTES_MIN, 91, 128]
 
 
+@pytest.mark.parametrize(('call_s', 'n'), [(1e-6, 5), (0.03, 5), (0.04, 3), (0.1, 1), (1.0, 1), (3.0, 1)])
+def test_dear_sizes_have_fewer_calls_than_others_but_never_none(call_s: float, n: int) -> None:
+    """With calls of up to 1 s, those of a size take 0.15 s together at least, but are five at most and one always."""
+    assert Limits(1.0, 1 << 20, 5).n_min_of_size(call_s) == n
+
+
 @pytest.mark.parametrize(('unit', 'amount'), [('op', 1), ('sample', 200)])
 def test_an_operation_without_sizes_is_one_cell(unit: Unit, amount: int) -> None:
     """An operation per op or per sample has one amount, and the least number of calls that was asked for."""
