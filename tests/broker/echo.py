@@ -6,6 +6,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from tests.broker.processes import wait_until
+
 
 class EchoServer:
     """Echoes on as many connections as come, as long as the block that it is entered for."""
@@ -33,6 +35,11 @@ class EchoServer:
             thread.join()
         for each in (self._listener, *self._sockets):
             each.close()
+
+    def received_in_all(self, i: int) -> bytes:
+        """Return what came on the i-th connection, once that direction of it has ended."""
+        wait_until(lambda: len(self.ended) > i and self.ended[i].is_set(), f'connection {i} had ended')
+        return bytes(self.received[i])
 
     def _accept(self) -> None:
         with suppress(OSError):
