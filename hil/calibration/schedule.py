@@ -9,8 +9,10 @@ more than it can use::
 
 An operation without sizes is one cell, and weighs as much as half a dozen sizes of another one.
 
-Calls are made in blocks, those of all cells shuffled together. Two passes are made, each a measurement of its own: how
-far they agree is how well this machine repeats itself.
+Calls are made in blocks, those of all cells shuffled together. A block begins with a call that does not count: after
+other work it finds cold caches, and memory that the system has yet to give, which for a message of 16 MB can take as
+long as the work; the next message of its kind does not. Dear calls are blocks of one, with none before it. Two passes
+are made, each a measurement of its own: how far they agree is how well this machine repeats itself.
 """
 
 import random
@@ -33,11 +35,11 @@ LEAST_SHARE = 0.15  # of the longest call: a size that takes longer is called on
 WEIGHT = 6.0  # of an operation without sizes
 N_MAX = 2_000  # calls of a cell in one pass: their 95th percentile is one between the true 94th and 96th
 BLOCK_S = 0.002  # the shorter, the more often a cell is visited, at times that have nothing to do with each other
-BLOCK_CALLS_MAX = 25
+BLOCK_CALLS_MIN, BLOCK_CALLS_MAX = 3, 25
 LOOK_CALLS_MAX = 20  # that a first guess of a cost is made of
 LOOK_S = 0.002
 CALL_OVERHEAD_S = 3e-6  # what a call costs beside itself: four readings of clocks, and a turn of the loop
-WARM_S = 0.001  # a block of calls shorter than this begins with one that does not count
+WARM_S = 0.05  # a longer call is dear, and warm by itself
 SHARE_ROUNDS = 60  # of halving: enough for a float
 
 Tick = Callable[[float], None]  # share done, 0 to 1
@@ -69,9 +71,21 @@ class Cell:
     weight: float = 1.0
 
     @property
+    def is_warmed(self) -> bool:
+        """Return whether each block begins with a call that does not count."""
+        return self.call_s <= WARM_S
+
+    @property
+    def block_calls(self) -> int:
+        """Return how many calls of a block count."""
+        if not self.is_warmed:
+            return 1
+        return min(max(BLOCK_CALLS_MIN, int(BLOCK_S / (self.call_s + CALL_OVERHEAD_S))), BLOCK_CALLS_MAX)
+
+    @property
     def cost_s(self) -> float:
-        """Return what one more call takes of the time there is."""
-        return self.call_s + CALL_OVERHEAD_S
+        """Return what one more call takes of the time there is, with its share of the one that does not count."""
+        return self.call_s * (1.0 + self.is_warmed / self.block_calls) + CALL_OVERHEAD_S
 
 
 Calls = dict[Cell, Call]  # what is prepared
@@ -150,8 +164,7 @@ def blocks(found: Sequence[Cell], counts: Sequence[int], generator: random.Rando
     """Return (cell, calls) in the order in which they are made, those of all cells shuffled together."""
     order = []
     for i, (cell, n) in enumerate(zip(found, counts, strict=True)):
-        size = min(max(1, int(BLOCK_S / cell.cost_s)), BLOCK_CALLS_MAX, n)
-        order += [(i, min(size, n - done)) for done in range(0, n, size)]
+        order += [(i, min(cell.block_calls, n - done)) for done in range(0, n, cell.block_calls)]
     generator.shuffle(order)
     return order
 
@@ -180,7 +193,7 @@ def timed(found: Sequence[Cell], calls: Calls, timer: Timer, time_s: float, gene
         if cell not in calls:
             calls[cell] = cell.operation.prepare(cell.amount)
         call = calls[cell]
-        if cell.call_s < WARM_S:
+        if cell.is_warmed:
             call()
         durations, n_lost = timer.durations(call, n)
         taken[i].durations.append(durations)

@@ -62,8 +62,26 @@ def test_more_time_is_never_fewer_calls(found: list[Cell], time_s: float) -> Non
 
 
 def test_cells_share_the_time_by_their_weight_and_not_by_their_cost() -> None:
-    """Cells of 1, 2 and 4 ms, the last of weight 2, share a second: 250, 125 and 125 calls, less their overhead."""
-    assert n_calls([cell(1e-3), cell(2e-3), cell(4e-3, 2.0)], 1.0) == pytest.approx([250, 125, 125], abs=2)
+    """Cells of 0.1, 0.2 and 0.4 s, the last of weight 2, share 100 s: 250, 125 and 125 calls."""
+    assert n_calls([cell(0.1), cell(0.2), cell(0.4, 2.0)], 100.0) == pytest.approx([250, 125, 125], abs=1)
+
+
+def test_a_block_costs_a_call_that_does_not_count() -> None:
+    """Of 20 ms there are blocks of three calls, so that each costs 4/3 of itself; of 0.1 s blocks of one, as it is."""
+    short, dear = cell(0.02), cell(0.1)
+    assert (short.block_calls, short.cost_s) == (3, pytest.approx(0.08 / 3, rel=1e-3))
+    assert (dear.block_calls, dear.cost_s) == (1, pytest.approx(0.1, rel=1e-3))
+
+
+@pytest.mark.parametrize(('call_s', 'n_made'), [(1e-6, 26), (0.02, 4), (1.0, 1)])
+def test_the_first_call_of_a_block_does_not_count_unless_it_is_dear(call_s: float, n_made: int) -> None:
+    """A hundred calls are planned, there is time for one block: it makes one more than it counts, or just one."""
+    made: list[int] = []
+    counting = Operation('a.stage', 'counted', 'op', 'python', lambda _: lambda: made.append(1))
+    counted = Cell(counting, 1, False, call_s, 0.0, 100)
+    taken, = timed([counted], {}, timer(), 1e-9, random.Random(1), unheard)
+    assert len(made) == n_made
+    assert len(taken.seconds()) == max(n_made - 1, 1)
 
 
 @given(CELLS, st.floats(0.0, 1.0), st.integers(0, 9))
@@ -78,7 +96,7 @@ def test_blocks_are_all_calls_in_a_reproducible_order(found: list[Cell], time_s:
 def test_blocks_of_all_cells_are_mixed() -> None:
     """Two cells of 40 blocks each: of the first half of the order, each has between 10 and 30."""
     found = [cell(1e-3, name='one'), cell(1e-3, name='other')]
-    order = blocks(found, [40, 40], random.Random(1))
+    order = blocks(found, [120, 120], random.Random(1))
     assert len(order) == 80
     assert 10 <= sum(i == 0 for i, _ in order[:40]) <= 30
 
