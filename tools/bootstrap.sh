@@ -94,8 +94,10 @@ add_rabbitmq() {
         trap - EXIT
     fi
     systemctl disable rabbitmq-server >/dev/null 2>&1 || true
-    # Its installation may leave Erlang's port mapper running, open to the network.
-    if [ -z "$had_epmd" ]; then epmd -kill >/dev/null 2>&1 || true; fi
+    if [ -z "$had_epmd" ]; then # Erlang's port mapper came with it, may be running, and would be open to the network
+        systemctl disable epmd.service epmd.socket >/dev/null 2>&1 || true
+        epmd -kill >/dev/null 2>&1 || true
+    fi
 }
 
 interpreter() {
