@@ -115,6 +115,7 @@ def _rounds(rows: Rows, runs: Sequence[Run]) -> Text:
 def plain_table(rows: Sequence[dict[str, str]]) -> Table:
     """Return rows of texts under their keys."""
     table = empty_table('', tuple(rows[0]), n_left=len(rows[0]))
+    table.columns[0].no_wrap = True  # what a row is of stays in one piece
     for row in rows:
         table.add_row(*map(Text, row.values()))
     return table
