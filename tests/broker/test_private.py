@@ -89,10 +89,10 @@ def is_over(folder: Path) -> bool:
 @pytest.mark.usefixtures('rabbitmq')
 @pytest.mark.parametrize(('owner', 'number', 'to_group'), [
     (('booting', 'wait'), signal.SIGINT, True),
+    (('booting', 'wait'), signal.SIGINT, False),
     (('booting', 'wait'), signal.SIGTERM, False),
     (('booting', 'wait'), signal.SIGKILL, False),
     (('ready', 'wait'), signal.SIGINT, True),
-    (('ready', 'wait'), signal.SIGINT, False),
     (('ready', 'wait'), signal.SIGKILL, False),
 ], indirect=['owner'])
 def test_nothing_is_left_when_its_owner_is_ended(

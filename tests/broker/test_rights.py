@@ -1,11 +1,11 @@
 """Every right of every role, both ways: what it may do is done, what it may not is refused by a real broker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from hil.broker.connection import Connection, Published, Waits, connect
+from hil.broker.connection import Published, Waits, connect
 from hil.broker.credentials import Credentials
 from hil.broker.errors import BlockedError, RefusedError
 from hil.broker.names import DEAD, PLACES, REPLY, ROLES, RUNS, Place, exchange_of, key_of, new_run_id, queue_of
@@ -101,28 +101,23 @@ def test_nobody_else_is_let_in(broker: PrivateBroker) -> None:
             connect(broker.endpoint, stranger)
 
 
-@pytest.fixture(scope='module')
-def small(rabbitmq: None) -> Iterator[PrivateBroker]:  # noqa: ARG001 - a fixture takes no mark
-    """A broker that is for one run only, and has less memory than it takes by itself."""
-    with PrivateBroker(Settings(memory_bytes=16 << 20), run_id='only') as started:
-        yield started
+@pytest.mark.usefixtures('rabbitmq')
+def test_a_small_broker_for_one_run_knows_no_other_and_is_seen_to_be_full() -> None:
+    """Rights that name a run, and less memory than RabbitMQ takes by itself; two claims of one broker's start.
 
-
-def test_a_broker_for_one_run_knows_no_other(small: PrivateBroker) -> None:
-    """Rights that name a run: the twin declares in that run, and is refused others, those of like names too."""
-    with connect(small.endpoint, small.users['twin']) as twin, twin.channel() as channel:
-        channel.exchange_declare(exchange_of('only', 'crypto'), 'direct')
+    Its twin declares in that run, and is refused in others, those of like names too. The memory alarm blocks whoever
+    publishes: he gets an error when his patience ends, where he would otherwise wait for ever.
+    """
+    with PrivateBroker(Settings(memory_bytes=16 << 20), run_id='only') as small:
+        twin = connect(small.endpoint, small.users['twin'], waits=Waits(blocked_s=0.5))
+        with twin.channel() as channel:
+            channel.exchange_declare(exchange_of('only', 'crypto'), 'direct', durable=True)
         for other in ('only-2', 'onl', new_run_id()):
             refused(twin, lambda channel, other=other: channel.exchange_declare(exchange_of(other, 'crypto'), 'direct'))
 
+        def publish_twice() -> None:
+            for _ in range(2):  # the first message may still be taken
+                declare(twin, 'only', EVERYWHERE)
 
-def test_a_memory_alarm_is_seen_and_bounded(small: PrivateBroker) -> None:
-    """A broker over its memory limit takes nothing: the publisher gets an error when its patience ends, not a hang."""
-
-    def publish_twice(twin: Connection) -> None:
-        for _ in range(2):  # the first message may still be taken
-            declare(twin, 'only', EVERYWHERE)
-
-    with (connect(small.endpoint, small.users['twin'], waits=Waits(blocked_s=0.5)) as twin,
-          pytest.raises(BlockedError, match='for want of memory')):
-        publish_twice(twin)
+        with pytest.raises(BlockedError, match='for want of memory'):
+            publish_twice()
