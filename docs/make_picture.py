@@ -16,7 +16,7 @@ from analysis.report import class_table, completed_latencies, flow_names
 from sim.results.folder import Run, read_run
 
 PICTURE = Path(__file__).resolve().parent / 'teaching-hospital.png'
-JOBS_MIN = 20
+JOBS_MIN = 200
 DPI = 160  # 1,920 pixels wide, to be shown at 1,200 or less
 
 
