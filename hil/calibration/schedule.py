@@ -9,10 +9,15 @@ more than it can use::
 
 An operation without sizes is one cell, and weighs as much as half a dozen sizes of another one.
 
-Calls are made in blocks, those of all cells shuffled together. A block begins with a call that does not count: after
-other work it finds cold caches, and memory that the system has yet to give, which for a message of 16 MB can take as
-long as the work; the next message of its kind does not. Dear calls are blocks of one, with none before it. Two passes
-are made, each a measurement of its own: how far they agree is how well this machine repeats itself.
+Calls are made in blocks. A sweep goes over the sizes of one operation, up or down by chance, with one block of each,
+and the sweeps of all operations are shuffled together: neighbours are timed at nearly the same moments, and these are
+spread over a pass. So a machine whose speed wanders, as a virtual one's does within a second, moves a curve more than
+it bends it.
+
+A block begins with a call that does not count: after other work it finds cold caches, and memory that the system has
+yet to give, which for a message of 16 MB can take as long as the work; the next message of its kind does not. Dear
+calls are blocks of one, with none before it. Two passes are made, each a measurement of its own: how far they agree is
+how well this machine repeats itself.
 """
 
 import random
@@ -161,12 +166,19 @@ def n_calls(found: Sequence[Cell], time_s: float) -> list[int]:
 
 
 def blocks(found: Sequence[Cell], counts: Sequence[int], generator: random.Random) -> list[tuple[int, int]]:
-    """Return (cell, calls) in the order in which they are made, those of all cells shuffled together."""
-    order = []
+    """Return (cell, calls) in the order in which they are made: sweeps over the sizes of an operation, shuffled.
+
+    The k-th sweep of an operation has a block of every size that has k or more, up or down the sizes by chance.
+    """
+    sweeps: dict[tuple[Operation, int], list[tuple[int, int]]] = {}
     for i, (cell, n) in enumerate(zip(found, counts, strict=True)):
-        order += [(i, min(cell.block_calls, n - done)) for done in range(0, n, cell.block_calls)]
+        for k, done in enumerate(range(0, n, cell.block_calls)):
+            sweeps.setdefault((cell.operation, k), []).append((i, min(cell.block_calls, n - done)))
+    order = list(sweeps.values())
     generator.shuffle(order)
-    return order
+    for sweep in order:
+        sweep.sort(key=lambda block: found[block[0]].amount, reverse=generator.random() < 0.5)
+    return [block for sweep in order for block in sweep]
 
 
 def timed(found: Sequence[Cell], calls: Calls, timer: Timer, time_s: float, generator: random.Random,

@@ -93,8 +93,26 @@ def test_blocks_are_all_calls_in_a_reproducible_order(found: list[Cell], time_s:
     assert order == blocks(found, counts, random.Random(seed))
 
 
-def test_blocks_of_all_cells_are_mixed() -> None:
-    """Two cells of 40 blocks each: of the first half of the order, each has between 10 and 30."""
+def test_a_sweep_goes_over_neighbouring_sizes_one_after_the_other() -> None:
+    """Three sizes of 20 blocks each: 20 sweeps over all three, up or down, between 4 and 16 of them up."""
+    found = [Cell(operation(), amount, False, 1e-3, 0.0, 1) for amount in (64, 91, 128)]
+    order = [i for i, _ in blocks(found, [60, 60, 60], random.Random(1))]
+    sweeps = Counter(tuple(order[at:at + 3]) for at in range(0, len(order), 3))
+    assert set(sweeps) == {(0, 1, 2), (2, 1, 0)}
+    assert 4 <= sweeps[0, 1, 2] <= 16
+
+
+def test_a_size_with_few_blocks_is_timed_beside_its_neighbours() -> None:
+    """Of two sizes with 5 and 3 blocks, each of the second is next to one of the first, in 50 orders."""
+    found = [Cell(operation(), amount, False, 1e-3, 0.0, 1) for amount in (64, 91)]
+    for seed in range(50):
+        order = ''.join(str(i) for i, _ in blocks(found, [15, 9], random.Random(seed)))
+        assert Counter(order) == {'0': 5, '1': 3}
+        assert all('0' in order[max(at - 1, 0):at + 2] for at, which in enumerate(order) if which == '1'), order
+
+
+def test_blocks_of_all_operations_are_mixed() -> None:
+    """Two operations of 40 blocks each: of the first half of the order, each has between 10 and 30."""
     found = [cell(1e-3, name='one'), cell(1e-3, name='other')]
     order = blocks(found, [120, 120], random.Random(1))
     assert len(order) == 80
