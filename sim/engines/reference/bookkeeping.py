@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sim.engines.reference.stations import Work
     from sim.worlds import Floats, Ints
 
+# The sums of a recording with a row for each flow; while it runs they are lists, as counting in an array is slow.
+OF_FLOW = ('outcomes', 'deadlines', 'deadline_misses', 'latency', 'latency_sum_s', 'crypto_sum_s', 'stage_s',
+           'wire_bytes', 'crypto_bytes')
+
 
 class Bookkeeper:
     """Sums of one run, in the order of its events; integrals are clipped to [warm_up, duration]."""
@@ -23,8 +27,9 @@ class Bookkeeper:
     def __init__(self, model: Model, trace: Trace) -> None:
         self.recording = Recording(model, trace)
         self._from_s, self._to_s = model.warm_up_s, model.duration_s
-        self._jobs = self.recording.jobs if trace != 'none' else None
-        self._hops = self.recording.hops if trace == 'stages' else None
+        self._jobs = list(self.recording.jobs.values()) if trace != 'none' else None
+        self._hops = list(self.recording.hops.values())
+        self.traces_hops = trace == 'stages'
         n_entities, n_stations = model.entities.key.size, model.stations.n
         self._busy = [[0.0, 0.0] for _ in range(n_entities)]
         self._transmit = [[0.0, 0.0, 0.0] for _ in range(n_entities)]
@@ -34,7 +39,8 @@ class Bookkeeper:
         self._waiting = [0.0] * n_stations
         self._waiting_max = [0] * n_stations
         self._sealed_bytes = [0.0] * n_entities
-        self._stage = self.recording.stage_s.tolist()
+        self._of_flow = {name: getattr(self.recording, name).tolist() for name in OF_FLOW}
+        self._stage = self._of_flow['stage_s']
         self.n_hops = 0
 
     def add_sealed(self, job: Job, hop: HopRow) -> None:
@@ -67,7 +73,7 @@ class Bookkeeper:
         hop = work.hop
         if hop.flags & CRYPTO:
             work.job.crypto_s += seconds
-        if not self.is_measured(now):
+        if not self._from_s <= now <= self._to_s:
             return
         self._stage[work.job.route.flow][hop.stage] += seconds
         if row >= 0:
@@ -77,21 +83,19 @@ class Bookkeeper:
                 work.amount - work.gap_bits) / 8.0
 
     def trace_hop(self, work: Work, row: int, finished_s: float, service_s: float) -> None:
-        """Write the row of a hop, when traced."""
-        if self._hops is not None:
-            self._append_hop((work.job.id, work.hop.row, work.segment, work.attempt, row, work.arrived_s,
-                              work.first_started_s, finished_s, service_s))
+        """Write the row of a hop."""
+        self._append_hop((work.job.id, work.hop.row, work.segment, work.attempt, row, work.arrived_s,
+                          work.first_started_s, finished_s, service_s))
 
     def trace_wait(self, job: Job, hop: int, row: int, arrived_s: float, started_s: float, finished_s: float) -> None:
         """Write the row of a hop without a server: a delay, or a broker queue."""
         self.n_hops += 1
-        if self._hops is not None:
+        if self.traces_hops:
             self._append_hop((job.id, hop, 0, job.attempt, row, arrived_s, started_s, finished_s,
                               finished_s - started_s))
 
     def _append_hop(self, values: tuple[float, ...]) -> None:
-        assert self._hops is not None
-        for column, value in zip(self._hops.values(), values, strict=True):
+        for column, value in zip(self._hops, values, strict=True):
             column.append(value)
 
     def add_waiting(self, row: int, n: int, from_s: float, to_s: float) -> None:
@@ -115,24 +119,25 @@ class Bookkeeper:
 
     def finish(self, job: Job, outcome: int, now: float) -> None:
         """Count the outcome of a job."""
-        recording, flow = self.recording, job.route.flow
+        route, sums = job.route, self._of_flow
+        flow = route.flow
         if self._from_s <= job.launched_s < self._to_s:
-            recording.outcomes[flow, outcome] += 1
-            recording.wire_bytes[flow] += job.route.wire_bytes
-            recording.crypto_bytes[flow] += job.route.crypto_bytes
+            sums['outcomes'][flow][outcome] += 1
+            sums['wire_bytes'][flow] += route.wire_bytes
+            sums['crypto_bytes'][flow] += route.crypto_bytes
             if job.deadline_s != math.inf:
-                recording.deadlines[flow, job.route.class_row] += 1
-                recording.deadline_misses[flow, job.route.class_row] += outcome != DELIVERED
+                sums['deadlines'][flow][route.class_row] += 1
+                sums['deadline_misses'][flow][route.class_row] += outcome != DELIVERED
             if outcome in (DELIVERED, EXPIRED):
-                recording.latency[flow, bin_of(now - job.launched_s)] += 1
-                recording.latency_sum_s[flow] += now - job.launched_s
-                recording.crypto_sum_s[flow] += job.crypto_s
+                sums['latency'][flow][bin_of(now - job.launched_s)] += 1
+                sums['latency_sum_s'][flow] += now - job.launched_s
+                sums['crypto_sum_s'][flow] += job.crypto_s
         if job.inbox >= 0 and job.mark_s == job.mark_s:
-            recording.marks[job.id] = job.mark_s
+            self.recording.marks[job.id] = job.mark_s
         if self._jobs is not None:
-            values = (job.id, job.route.stream, job.entity, job.k, job.route.row, job.launched_s,
+            values = (job.id, route.stream, job.entity, job.k, route.row, job.launched_s,
                       math.nan if outcome == UNFINISHED else now, job.crypto_s, job.mark_s, outcome, job.attempt)
-            for column, value in zip(self._jobs.values(), values, strict=True):
+            for column, value in zip(self._jobs, values, strict=True):
                 column.append(value)
 
     def seconds(self, entities: Ints) -> tuple[Floats, Floats, Floats]:
@@ -155,7 +160,8 @@ class Bookkeeper:
         transmit, receive = np.array(self._transmit).reshape(-1, 3), np.array(self._receive).reshape(-1, 3)
         recording.transmit_s, recording.transmit_bytes = transmit[:, :2], transmit[:, 2]
         recording.receive_s, recording.receive_bytes = receive[:, :2], receive[:, 2]
-        recording.stage_s = np.array(self._stage).reshape(recording.stage_s.shape)
+        for name, sums in self._of_flow.items():
+            getattr(recording, name)[...] = sums
         recording.station_busy_s = np.array(self._station_busy)
         recording.station_served = np.array(self._station_served)
         recording.station_waiting_s = np.array(self._waiting)

@@ -5,7 +5,7 @@ time; its key (`laws.event_key`: rank over tie) takes the place of SimPy's prior
 """
 
 from collections.abc import Callable
-from heapq import heappush
+from heapq import heappop, heappush
 from typing import Any
 
 import simpy
@@ -14,11 +14,12 @@ import simpy
 class Occurrence(simpy.Event):
     """An event that is due at a time known when it is scheduled, and acts on one subject."""
 
+    _ok = True
+
     def __init__(self, env: simpy.Environment, act: Callable[['Occurrence'], None], subject: Any) -> None:
         self.env = env
         self.callbacks = [act]
         self._value = subject
-        self._ok = True
 
 
 class KeyedEnvironment(simpy.Environment):
@@ -28,3 +29,9 @@ class KeyedEnvironment(simpy.Environment):
         """Let `act` be called with an event of value `subject` at `time`."""
         entry: Any = (time, key, next(self._eid), Occurrence(self, act, subject))
         heappush(self._queue, entry)
+
+    def step(self) -> None:
+        """Act on the next event; unlike SimPy's own, an occurrence cannot fail and is not asked how it went."""
+        self._now, _, _, event = heappop(self._queue)
+        for act in event.callbacks or ():
+            act(event)

@@ -110,30 +110,32 @@ class Engine:
         try:
             for controller in controllers:
                 self.world.start(controller)
-            n_events = self._run_until(model.duration_s + model.drain_s, progress)
+            n_events = self._run_duration(progress)
+            self.world.close()
+            self._note_lines()
+            n_events += self._drain()
         finally:
             self.world.close()
         return self._close(n_events)
 
-    def _run_until(self, stop_s: float, progress: Progress | None) -> int:
-        """Act on events up to a time; controllers end at the duration, the drain when no job is left."""
-        queue = self.env._queue
+    def _run_duration(self, progress: Progress | None) -> int:
+        """Act on the events before the duration's end, and return how many they were."""
+        queue, step, duration_s = self.env._queue, self.env.step, self.model.duration_s
         n_events = 0
-        is_draining = False
-        while queue and queue[0][0] <= stop_s:
-            if queue[0][0] >= self.model.duration_s:
-                if not is_draining:
-                    self.world.close()
-                    self._note_lines()
-                    is_draining = True
-                if not self.live:
-                    break
-            self.env.step()
+        while queue and queue[0][0] < duration_s:
+            step()
             n_events += 1
-            if progress is not None and n_events % EVENTS_PER_PROGRESS == 0:
-                progress(self.env.now, self.record.recording.n_launched)
-        if not is_draining:
-            self._note_lines()
+            if n_events % EVENTS_PER_PROGRESS == 0 and progress is not None:
+                progress(self.env._now, self.record.recording.n_launched)
+        return n_events
+
+    def _drain(self) -> int:
+        """Act on events until no job is left, at most for the drain, and return how many they were."""
+        queue, step, stop_s = self.env._queue, self.env.step, self.model.duration_s + self.model.drain_s
+        n_events = 0
+        while self.live and queue and queue[0][0] <= stop_s:
+            step()
+            n_events += 1
         return n_events
 
     def _note_lines(self) -> None:
@@ -274,7 +276,8 @@ class Engine:
         record = self.record
         service_s = work.amount / station.speeds[work.server]
         record.end_service(station.row, work, service_s, self.env._now)
-        record.trace_hop(work, station.row, self.env._now, service_s)
+        if record.traces_hops:
+            record.trace_hop(work, station.row, self.env._now, service_s)
         if hop.kind == LINK:
             self._crossed(work)
             return

@@ -180,14 +180,15 @@ class Station:
         self._account(work)
         server = work.server
         del self._serving[server]
-        following = self.engine.next_of_visit(work, self)
+        following = self.engine.next_of_visit(work, self) if work.transfer is None else None
         if following is not None:
             following.arrived_s = self.env._now
             following.order = work.order
             self._start(following, server)
         else:
             self._free(server)
-            self._dispatch()
+            if self._waiting:
+                self._dispatch()
         self.engine.served(work, self)
 
     def _account(self, work: Work) -> None:

@@ -35,11 +35,6 @@ class Transfer:
         self._arrived = 0
         self._delivery = job.delivery
 
-    @property
-    def is_void(self) -> bool:
-        """Whether the consumer that this went to has died."""
-        return self.job.delivery != self._delivery
-
     def begin(self) -> None:
         """Let the first window of segments enter."""
         for _ in range(min(self.job.route.hops[self.first].window, self.n_segments)):
@@ -48,8 +43,8 @@ class Transfer:
     def cross(self, position: int, segment: int) -> None:
         """Let a segment join the line of a leg, or arrive when there is no further leg."""
         job, engine = self.job, self.engine
-        if self.is_void:
-            return
+        if job.delivery != self._delivery:
+            return  # the consumer that this went to has died
         if position > self.last:
             self._arrive()
             return
@@ -58,8 +53,11 @@ class Transfer:
         if station is None:
             self.cross(position + 1, segment)
             return
-        n_bytes = min(hop.segment_bytes, hop.n_bytes - segment * hop.segment_bytes)
-        n_bytes += hop.wrap_bytes // self.n_segments + (segment < hop.wrap_bytes % self.n_segments)
+        n_bytes = hop.n_bytes
+        if self.n_segments > 1:
+            n_bytes = min(hop.segment_bytes, n_bytes - segment * hop.segment_bytes)
+        if hop.wrap_bytes:
+            n_bytes += hop.wrap_bytes // self.n_segments + (segment < hop.wrap_bytes % self.n_segments)
         frame_bytes, overhead_bits, gap_bits, loss_ratio, attempts_max = engine.framing[station.row]
         bits, n_frames, lost = transmission(job.key, hop.key, segment, n_bytes, frame_bytes, overhead_bits, loss_ratio,
                                      attempts_max)
