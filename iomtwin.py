@@ -285,6 +285,79 @@ def worker(context: typer.Context) -> None:
     raise typer.Exit(work(context.args))
 
 
+hil = typer.Typer(no_args_is_help=True, help='Hardware in the loop: real workers do what the inventory binds.')
+app.add_typer(hil, name='hil')
+InventoryName = Annotated[str, typer.Option('--inventory', metavar='INVENTORY',
+                                            help='A .yaml file, or the name of a shipped one.')]
+Provider = Annotated[str | None, typer.Option(metavar='NAME', help='Who does ML-KEM; else the fastest.')]
+
+
+@hil.command('run')
+def hil_run(
+    scenario: ScenarioName,
+    *,
+    inventory: InventoryName = 'local',
+    only_bound: Annotated[bool, typer.Option(
+        '--only-bound', help='Leave out all that is not bound: the testbed alone, no model in between.')] = False,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="In place of the scenario's.")] = None,
+    provider: Provider = None,
+    overrides: Overrides = None,
+    out: Out = Path('results'),
+) -> None:
+    """Run a scenario in real time, with bound places done by real workers, and leave a run folder."""
+    from analysis.hardware import hardware_tables
+    from analysis.progress import progress_bar, waiting_line
+    from hil.inventory import load_inventory
+    from hil.paced.running import execute, plan
+    from sim.loading import load
+    from sim.results.contents import scenario_folder, write_run
+    from sim.results.folder import complete_folder, read_run
+    from sim.running import with_seed
+
+    loaded, origin = load(scenario, overrides or [])
+    chosen = with_seed(loaded, loaded.seed if seed is None else seed)
+    made = plan(chosen, origin, load_inventory(inventory), only_bound=only_bound, provider=provider)
+    target = scenario_folder(out / 'hil', chosen, made.lowered.profiles) / f'seed-{chosen.seed}'
+    with (unwinding(), complete_folder(target) as folder, waiting_line() as waiting,
+          progress_bar(chosen.name, [chosen.duration]) as progress):
+        write_run(folder, execute(made, waiting=waiting, progress=lambda now_s, n_jobs: progress(
+            0, min(now_s / chosen.duration, 1.0), n_jobs)))
+    show(hardware_tables(read_run(target)))
+    say(f'run: {target}\n')
+
+
+@hil.command('check')
+def hil_check(
+    scenario: ScenarioName,
+    *,
+    inventory: InventoryName = 'local',
+    provider: Provider = None,
+    overrides: Overrides = None,
+) -> None:
+    """Check that a scenario can be run on an inventory, and that its broker is there and its rights are right."""
+    from analysis.tables import plain_table
+    from hil.inventory import load_inventory
+    from hil.paced.checks import check_broker
+    from hil.paced.running import plan
+    from sim.loading import load
+
+    loaded, origin = load(scenario, overrides or [])
+    hardware = load_inventory(inventory)
+    made = plan(loaded, origin, hardware, provider=provider)
+    with unwinding():
+        show(plain_table(check_broker(made.binding, hardware)))
+
+
+@hil.command('clean')
+def hil_clean(*, inventory: InventoryName = 'local') -> None:
+    """Remove the queues and exchanges that dead runs have left on an inventory's broker."""
+    from hil.inventory import load_inventory
+    from hil.paced.cleaning import clean_dead_runs
+
+    with unwinding():
+        say(''.join(f'{line}\n' for line in clean_dead_runs(load_inventory(inventory))))
+
+
 def _is_folder(name: str) -> bool:
     return os.path.isdir(name)  # noqa: PTH112 - Path.is_dir raises if the name is too long
 

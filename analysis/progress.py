@@ -36,6 +36,17 @@ def progress_bar(label: str, durations_s: Sequence[float]) -> Iterator[Callable[
 
 
 @contextmanager
+def waiting_line() -> Iterator[Callable[[str], None]]:
+    """Show what is waited for on the terminal, if errors go to one, and give what says it."""
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
+        yield lambda _: None
+        return
+    with terminal.status('') as status:
+        yield lambda what: status.update(f'waiting for {what}')
+
+
+@contextmanager
 def drawn_between_steps() -> Iterator[Callable[[str, float], None]]:
     """Show a bar that is drawn only when it is told of progress: nothing else runs while a step is timed.
 

@@ -5,7 +5,8 @@ other. Reading and writing them belongs to the work. The network has one hidden 
 
     187 samples of a beat -> 1,280 hidden units (ReLU) -> 5 classes (softmax, cross-entropy)
 
-which makes 247,045 parameters, a message of 0.99 MB. Left out: data, accuracy, and any other kind of network.
+which makes 247,045 parameters, a message of 0.99 MB. For models of another size the number of hidden units differs.
+Left out: data, accuracy, and any other kind of network.
 
 References
 ----------
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_INPUTS, N_HIDDEN, N_CLASSES = 187, 1_280, 5  # [2]; hidden units for the 1 MB that the shipped scenarios exchange
-SHAPES = ((N_INPUTS, N_HIDDEN), (N_HIDDEN,), (N_HIDDEN, N_CLASSES), (N_CLASSES,))
+N_A_UNIT = N_INPUTS + 1 + N_CLASSES  # parameters of a hidden unit
 BATCH = 32  # beats whose mean gradient makes one step
 STEP = 0.01  # of plain gradient descent
 PARAMETER = np.dtype('<f4')
@@ -53,9 +54,20 @@ def average(updates: Iterable[bytes], weights: Sequence[float]) -> bytes:
     return (total / sum(weights)).astype(PARAMETER).tobytes()
 
 
-def initial_model(generator: np.random.Generator) -> bytes:
+def shapes(n_hidden: int) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of a network's matrices and biases, in the order in which they travel."""
+    return (N_INPUTS, n_hidden), (n_hidden,), (n_hidden, N_CLASSES), (N_CLASSES,)
+
+
+def hidden_units(n_bytes: int) -> int:
+    """Return how many hidden units make the network whose message is nearest to a size in bytes."""
+    return max(1, round((n_bytes / PARAMETER.itemsize - N_CLASSES) / N_A_UNIT))
+
+
+def initial_model(generator: np.random.Generator, n_hidden: int = N_HIDDEN) -> bytes:
     """Return random parameters, each matrix scaled by its number of inputs, and zeros for the rest."""
-    arrays = [generator.normal(0.0, shape[0]**-0.5, shape) if len(shape) == 2 else np.zeros(shape) for shape in SHAPES]
+    arrays = [generator.normal(0.0, shape[0]**-0.5, shape) if len(shape) == 2 else np.zeros(shape)
+              for shape in shapes(n_hidden)]
     return _written(arrays)
 
 
@@ -105,10 +117,13 @@ def _gradients(parameters: list[Floats], beats: Floats, classes: NDArray[np.int6
 def _read(model: bytes) -> list[Floats]:
     """Return a model's matrices, which may be written to."""
     flat = np.frombuffer(model, PARAMETER).astype(np.float32)
-    ends = np.cumsum([int(np.prod(shape)) for shape in SHAPES])
-    if flat.size != ends[-1]:
-        raise ValueError(f'found a model of {flat.size:,} parameters; expected {ends[-1]:,}')
-    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), SHAPES, strict=True)]
+    n_hidden, rest = divmod(flat.size - N_CLASSES, N_A_UNIT)
+    if rest or n_hidden < 1:
+        raise ValueError(f'found a model of {flat.size:,} parameters; expected {N_A_UNIT} for each hidden unit, and '
+                         f'{N_CLASSES}')
+    expected = shapes(n_hidden)
+    ends = np.cumsum([int(np.prod(shape)) for shape in expected])
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), expected, strict=True)]
 
 
 def _written(arrays: Sequence[NDArray[np.floating]]) -> bytes:

@@ -56,6 +56,7 @@ class Hop:
     wrap_bytes: int = 0
     segment_bytes: int = 0
     window: int = 1
+    step: int = 0
 
 
 NO_SLOTS = (-1, -1, -1, -1)

@@ -71,7 +71,7 @@ def table_bytes(model: Model) -> int:
 
 def row_bytes(model: Model, trace: Trace) -> int:
     """Return the bytes of traced rows and of the tables made of them, at most, for what sources and learning launch."""
-    launches = _launches(model)
+    launches = launches_a_stream(model)
     a_launch = np.full(launches.size, 0.0 if trace == 'none' else float(JOB_ROW.itemsize))
     if trace == 'stages':
         a_launch += HOP_ROW.itemsize * _hops_a_launch(model)
@@ -111,7 +111,7 @@ def _n_emitters(model: Model) -> np.ndarray:
     return found
 
 
-def _launches(model: Model) -> np.ndarray:
+def launches_a_stream(model: Model) -> np.ndarray:
     """Return how many jobs each stream launches, every hour as busy as the busiest, shape ``(n_streams,)``."""
     sources, launches = model.sources, np.zeros(len(model.streams))
     peak = np.append(sources.by_hour.max(axis=1, initial=0.0), 1.0)[sources.profile_row]

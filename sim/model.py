@@ -83,6 +83,7 @@ class Hops:
     station: Ints  # a station reference; for QUEUE a row of Queues
     stage: Ints  # row of Model.stages
     place: Ints  # row of Model.places
+    step: Ints  # position of its stage in the flow
     key: Ints  # address of the hop's draws: stage name and occurrence, and the leg of a transfer
     curve: Ints
     law: Ints

@@ -6,7 +6,7 @@ this leg really carries; on its way to the crypto place it first waits in the br
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sim import laws, wire
@@ -173,7 +173,8 @@ class Router:
         MissingCost
             If a profile has no number for a stage.
         """
-        stages = [stage for stage in flow if stage.when is None or stage.when in self._options]
+        steps = [i for i, stage in enumerate(flow) if stage.when is None or stage.when in self._options]
+        stages = [flow[step] for step in steps]
         places = ['', *(stage.place for stage in stages)]
         visits = _visits(stages)
         hops: list[Hop] = []
@@ -182,18 +183,19 @@ class Router:
             if stage.place != 'network':
                 flags = (SAME_VISIT if before == stage.place and before in WORKERS else 0) | (
                     ENDS_VISIT if _ends_visit(stages, visits, i) else 0)
-                hops.append(self._service(stage, sizes, flags, is_visit=visits[i]))
-                continue
-            message = self._message(stage, sizes, is_amqp='broker' in places)
-            if stage.direction == DELIVER:
-                hops += self._delivery(stage, message, stages[i + 1].place, sizes.priority)
-            elif stage.direction == PUBLISH:
-                hops += self._publication(stage, message)
+                made = [self._service(stage, sizes, flags, is_visit=visits[i])]
             else:
-                hops += self._telling(stage, message) if stage.direction == TELL else self._transfer(
-                    stage, message, path)
-                wire_bytes += message.body + message.wrap
-                crypto_bytes += message.of_crypto
+                message = self._message(stage, sizes, is_amqp='broker' in places)
+                if stage.direction == DELIVER:
+                    made = self._delivery(stage, message, stages[i + 1].place, sizes.priority)
+                elif stage.direction == PUBLISH:
+                    made = self._publication(stage, message)
+                else:
+                    made = self._telling(stage, message) if stage.direction == TELL else self._transfer(
+                        stage, message, path)
+                    wire_bytes += message.body + message.wrap
+                    crypto_bytes += message.of_crypto
+            hops += [replace(hop, step=steps[i]) for hop in made]
         return LoweredRoute(tuple(hops), wire_bytes, crypto_bytes)
 
     def _service(self, stage: Stage, sizes: FlowSizes, flags: int, *, is_visit: bool) -> Hop:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import polars as pl
 
 from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
@@ -19,6 +21,7 @@ from sim.profiles import Profile
 from sim.resolving import profiles_of
 from sim.results.recording import KeyRow, Recording, RoundRow, Trace
 from sim.scenario import Scenario
+from sim.worlds import Controller
 
 EngineName = Literal['auto', 'simpy', 'compiled']
 ENGINES: tuple[EngineName, ...] = ('auto', 'simpy', 'compiled')
@@ -37,6 +40,16 @@ class Lowered:
 
 
 @dataclass(frozen=True)
+class Hardware:
+    """What a run in the world `hil` has beside its recording."""
+
+    tables: dict[str, pl.DataFrame]  # what workers measured, by name
+    summary: list[dict[str, Any]]  # of it, in rows as `sim.results.summary` has them
+    facts: Mapping[str, Any]  # of the testbed, for the manifest
+    invalid_because: list[str]  # why the run must not be averaged with others
+
+
+@dataclass(frozen=True)
 class Execution:
     """A recording, and what it took."""
 
@@ -47,6 +60,7 @@ class Execution:
     lowering_wall_s: float  # both without compiling, which only the first run after a change does
     engine_wall_s: float
     compile_wall_s: float
+    hardware: Hardware | None = None  # none: all of it is simulated
 
 
 def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', trace: Trace = 'jobs',
@@ -103,6 +117,12 @@ def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Tra
 def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'jobs',
               progress: Progress | None = None) -> Recording:
     """Execute a Model with the controllers that its plans ask for."""
+    run = reference.run if engine == 'simpy' else compiled.run
+    return controlled(model, lambda controllers: run(model, trace=trace, controllers=controllers, progress=progress))
+
+
+def controlled(model: Model, run: Callable[[tuple[Controller, ...]], Recording]) -> Recording:
+    """Let whoever executes a Model do so under the controllers that its plans ask for."""
     rounds: list[RoundRow] = []
     keys: list[KeyRow] = []
     authority = None if model.keys is None else KeyAuthority(model.keys, keys)
@@ -110,8 +130,7 @@ def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'job
     if model.learning is not None:
         controllers.append(federated_learning(model.learning, rounds,
                                               None if authority is None else authority.end_round))
-    run = reference.run if engine == 'simpy' else compiled.run
-    recording = run(model, trace=trace, controllers=tuple(controllers), progress=progress)
+    recording = run(tuple(controllers))
     for row in rounds:
         row.add_marks(recording.marks)
     recording.rounds, recording.keys = rounds, keys

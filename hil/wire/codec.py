@@ -67,8 +67,13 @@ def encode(message: Message) -> bytes:
     return _PREFIX.pack(MAGIC, VERSION, _PREFIX.size + len(header), len(message.body)) + header + message.body
 
 
-def decode(raw: bytes, body_bytes_max: int = BODY_BYTES_MAX) -> Message:
+def decode(raw: bytes, body_bytes_max: int = BODY_BYTES_MAX, *, is_cut: bool = False) -> Message:
     """Return the message that bytes are. Lengths are checked before anything else is read.
+
+    Parameters
+    ----------
+    is_cut
+        Whether the end of the body may be missing, as in a dead letter.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def decode(raw: bytes, body_bytes_max: int = BODY_BYTES_MAX) -> Message:
     if n_header > HEADER_BYTES_MAX or n_header + n_body > body_bytes_max:
         raise OversizedError(f'a header of {n_header} and a body of {n_body} bytes; expected at most '
                              f'{HEADER_BYTES_MAX}, and {body_bytes_max} together')
-    if n_header + n_body != len(raw):
+    if n_header + n_body != len(raw) and not (is_cut and n_header <= len(raw) < n_header + n_body):
         raise MalformedError(f'the header says {n_header} + {n_body} bytes; there are {len(raw)}')
     cursor = _Cursor(raw, n_header, _PREFIX.size)
     message = _read(cursor, raw[n_header:])

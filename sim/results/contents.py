@@ -18,13 +18,14 @@ from sim.profiles import Profile
 from sim.resolving import labels, scenario_hash, write_resolved
 from sim.results.folder import write_table
 from sim.results.overload import warnings
-from sim.results.summary import summarise
+from sim.results.summary import summarise, summarise_jobs
 from sim.results.tables import tables
 from sim.running import Execution
 from sim.scenario import Scenario
 from sim.security import claims
 
 ROOT = Path(__file__).resolve().parents[2]
+OF_JOBS = ('jobs', 'rounds')  # tables that hardware changes nothing of; it has no measured energy, nor stations
 VERSIONED = ('iomtwin', 'simpy', 'numpy', 'numba', 'networkx', 'polars', 'pydantic')
 
 
@@ -33,9 +34,15 @@ def write_run(folder: Path, execution: Execution) -> None:
     recording = execution.recording
     (folder / 'manifest.json').write_text(json.dumps(_manifest(execution), indent=2) + '\n', 'utf-8')
     write_resolved(folder, execution.scenario, execution.profiles)
-    for name, table in tables(recording).items():
+    found = tables(recording)
+    if execution.hardware is None:
+        summary = summarise(recording)
+    else:
+        found = {name: found[name] for name in OF_JOBS if name in found} | execution.hardware.tables
+        summary = [*summarise_jobs(recording), *execution.hardware.summary]
+    for name, table in found.items():
         write_table(table, folder / f'{name}.parquet')
-    (folder / 'summary.json').write_text(json.dumps(summarise(recording), indent=1, allow_nan=False) + '\n', 'utf-8')
+    (folder / 'summary.json').write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n', 'utf-8')
 
 
 def scenario_folder(out: Path, scenario: Scenario, profiles: Mapping[str, Profile] | None = None) -> Path:
@@ -48,7 +55,7 @@ def _manifest(execution: Execution) -> dict[str, Any]:
     return {
         'scenario': scenario.name, 'scenario_hash': scenario_hash(scenario, execution.profiles),
         'seed': scenario.seed,
-        'world': 'simulated', 'engine': execution.engine, 'trace': recording.trace, 'is_valid': True,
+        **_world(execution), 'engine': execution.engine, 'trace': recording.trace,
         'warnings': warnings(recording), 'written_at': datetime.now(UTC).isoformat(timespec='seconds'),
         'versions': {'python': platform.python_version(), **{name: _version(name) for name in VERSIONED}},
         'security': claims(scenario),
@@ -60,6 +67,15 @@ def _manifest(execution: Execution) -> dict[str, Any]:
         'engine_wall_s': execution.engine_wall_s, 'compile_wall_s': execution.compile_wall_s,
         'peak_memory_mib': peak_bytes() >> 20,
     }
+
+
+def _world(execution: Execution) -> dict[str, Any]:
+    """Return in what world it happened, and whether it may be averaged with others."""
+    hardware = execution.hardware
+    if hardware is None:
+        return {'world': 'simulated', 'is_valid': True}
+    return {'world': 'hil', 'is_valid': not hardware.invalid_because, 'invalid_because': hardware.invalid_because,
+            'hardware': dict(hardware.facts)}
 
 
 def _version(name: str) -> str:

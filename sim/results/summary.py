@@ -13,6 +13,7 @@ delivered at all. A row with a flow and a class is of the jobs that devices of t
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ def row(metric: str, unit: str, *, flow: str | None = None, class_: str | None =
 def summarise(recording: Recording) -> list[dict[str, Any]]:
     """Return all metrics of a run."""
     return [*_flows(recording), *_classes(recording), *_rounds(recording), *_keys(recording), *_stations(recording)]
+
+
+def summarise_jobs(recording: Recording) -> list[dict[str, Any]]:
+    """Return the metrics of jobs and rounds alone: of a run in which not every station and device was simulated."""
+    return [*_flows(recording), *_rounds(recording)]
 
 
 def _flows(recording: Recording) -> list[dict[str, Any]]:
@@ -132,7 +138,7 @@ def _rounds(recording: Recording) -> list[dict[str, Any]]:
         values = [getattr(r, end) - r.started_s for r in measured]
         values = [value for value in values if math.isfinite(value)]
         if values:
-            rows.append(_times(metric, values))
+            rows.append(times(metric, values))
     counts = {
         'rounds_complete': sum(r.ended == 'complete' for r in measured),
         'rounds_failed': sum(r.ended not in ('complete', 'unfinished') for r in measured),
@@ -169,17 +175,19 @@ def _keys(recording: Recording) -> list[dict[str, Any]]:
             values = [each.ended_s - each.due_s for each in mine if math.isfinite(each.ended_s) and (
                 class_row is None or (each.entity >= 0 and model.entities.class_row[each.entity] == class_row))]
             if values:
-                rows.append(_times(metric, values, name))
+                rows.append(times(metric, values, class_=name))
     n_expired = sum(each.event == 'expiry' for each in measured)
     return [*rows, row('keys_expired', 'key', n=model.keys.devices.size, mean=n_expired)]
 
 
-def _times(metric: str, values: list[float], class_: str | None = None) -> dict[str, Any]:
-    """Return a row of times."""
+def times(metric: str, values: Sequence[float], *, flow: str | None = None, class_: str | None = None,
+          station: str | None = None) -> dict[str, Any]:
+    """Return a row of times in s, at least one."""
     bins = np.zeros(histogram.N_BINS, np.int64)
     for value in values:
         bins[histogram.bin_of(value)] += 1
-    return row(metric, 's', class_=class_, n=len(values), mean=float(np.mean(values)), bins=bins)
+    return row(metric, 's', flow=flow, class_=class_, station=station, n=len(values), mean=float(np.mean(values)),
+               bins=bins)
 
 
 def _stations(recording: Recording) -> list[dict[str, Any]]:

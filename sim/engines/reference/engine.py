@@ -95,6 +95,7 @@ class Engine:
         self._entity_key = model.entities.key.tolist()
         self._stream_key = [name_key('stream', name) for name in model.streams]
         self._route_of = model.route_of.tolist()
+        self._arrivals = Arrivals(model, self.run_key)
         self._launches: dict[tuple[int, int], int] = {}
         self.world = SimWorld(self)
 
@@ -103,7 +104,6 @@ class Engine:
     def run(self, controllers: tuple[Controller, ...] = (), progress: Progress | None = None) -> Recording:
         """Run to the end of the drain and return the recording."""
         model = self.model
-        self._arrivals = Arrivals(model, self.run_key)
         self._next_block()
         for i, time_s in enumerate(model.changes.time_s.tolist()):
             plan_change(self, time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
@@ -192,9 +192,7 @@ class Engine:
 
     def _new_job(self, key: int, stream: int, variant: int, entity: int, k: int) -> Job:
         attachment = self.attachment[entity]
-        row = self._route_of[stream][variant][self._class_of[entity]][self._group[attachment]]
-        assert row >= 0, f'no route for stream {self.model.streams[stream]} of entity {entity}'
-        route = self._routes[row]
+        route = self._first_route(stream, variant, entity, attachment)
         while route.fallback >= 0 and not all(self.stations[guard].up for guard in route.guards):
             route = self._routes[route.fallback]
         recording = self.record.recording
@@ -202,6 +200,12 @@ class Engine:
         recording.n_launched += 1
         self.live[job.id] = job
         return job
+
+    def _first_route(self, stream: int, variant: int, entity: int, attachment: int) -> RouteRow:
+        """Return the route that a job takes if all of it is up."""
+        row: int = self._route_of[stream][variant][self._class_of[entity]][self._group[attachment]]
+        assert row >= 0, f'no route for stream {self.model.streams[stream]} of entity {entity}'
+        return self._routes[row]
 
     # -- the journey ------------------------------------------------------------------------------------------
 

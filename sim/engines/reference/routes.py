@@ -11,8 +11,8 @@ from sim import laws
 from sim.laws import CONSTANT, EMPIRICAL, SERVICE, empirical_noise, noise, uniform
 from sim.model import Hops, Model
 
-HOP_FIELDS = ('kind', 'station', 'stage', 'place', 'key', 'curve', 'law', 'amount', 'latency_s', 'flags', 'radio',
-              'crypto_ratio', 'n_bytes', 'wrap_bytes', 'segment_bytes', 'window')
+HOP_FIELDS = ('kind', 'station', 'stage', 'place', 'step', 'key', 'curve', 'law', 'amount', 'latency_s', 'flags',
+              'radio', 'crypto_ratio', 'n_bytes', 'wrap_bytes', 'segment_bytes', 'window')
 
 
 class HopRow:
@@ -24,6 +24,7 @@ class HopRow:
     station: int
     stage: int
     place: int
+    step: int
     key: int
     curve: int
     law: int

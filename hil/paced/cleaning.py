@@ -1,0 +1,30 @@
+"""Removes what dead runs have left on a broker: a run is dead when nobody takes its replies."""
+
+from hil.broker import topology
+from hil.broker.connection import connect
+from hil.inventory import Inventory
+from sim.errors import InputError
+
+
+def clean_dead_runs(inventory: Inventory) -> list[str]:
+    """Clean each dead run of an inventory's broker; return a line for each run that was found.
+
+    Raises
+    ------
+    InputError
+        If the broker is private: it is gone with its run.
+    BrokerError
+        If the broker is not found, or refuses the twin.
+    """
+    if inventory.broker.private:
+        raise InputError('the inventory has a private broker, which is gone with its run, and all it held; there is '
+                         'nothing to clean')
+    with connect(inventory.broker.endpoint(), inventory.broker.credentials_of('twin'), 'twin clean') as connection:
+        lines = []
+        for run in topology.runs(connection):
+            if run.has_twin:
+                lines.append(f'{run.run_id}: lives, {run.n_workers} workers; left alone')
+            else:
+                topology.clean(connection, run.run_id)
+                lines.append(f'{run.run_id}: removed, with {run.n_messages:,} messages')
+        return lines or ['no run has left anything']

@@ -1,0 +1,264 @@
+"""The reference engine against the clock: an event acts when it is due, and some hops are done by hardware.
+
+The events and their order are those of `sim.engines.reference`; nothing bound is the same simulation, only slower. A
+job that comes to a bound chain leaves as a message. Its reply was stamped when it was received; the job goes on at
+that time, or now if the clock is already past it, and the difference is written down: the twin was so far behind.
+
+What a bound chain needs before it may leave: the bytes of the device, which are made ahead (`hil.paced.devices`), and
+room in the ledger. Waiting for either is the twin's own delay, and is written down as well.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hil.ledger import Chain as ChainId
+from hil.ledger import Ledger
+from hil.paced.ahead import ArrivalsAhead
+from hil.paced.hardware import Hardware, Prepared, Refused, Replied
+from hil.paced.messages import Messages, wire_number
+from hil.paced.notes import Notes
+from hil.wire.codec import HEADER_BYTES_MAX
+from sim.engines.reference.engine import Engine, Progress
+from sim.laws import ARRIVE, event_key
+from sim.model import DROPPED, OUTCOMES, REJECTED
+
+if TYPE_CHECKING:
+    from hil.paced.binding import Binding, Chain
+    from hil.paced.devices import Devices
+    from hil.wire.message import Message
+    from sim.engines.reference.clock import Occurrence
+    from sim.engines.reference.routes import Job, RouteRow
+    from sim.results.recording import Recording, Trace
+    from sim.worlds import Controller
+
+PROGRESS_S = 0.25
+AHEAD_S = 0.25  # how long before it is due a device makes what it will send
+
+
+class PacedEngine(Engine):
+    """One execution of a Model in real time.
+
+    Parameters
+    ----------
+    binding
+        Which hops hardware does.
+    hardware, devices, ledger
+        What it is done with; started already.
+    only_bound
+        Leave out all other hops, as if they took no time: a run of the testbed alone, with no model in it.
+    """
+
+    def __init__(self, binding: Binding, hardware: Hardware, devices: Devices, ledger: Ledger, messages: Messages, *,
+                 only_bound: bool = False, trace: Trace = 'jobs') -> None:
+        super().__init__(binding.model, trace=trace)
+        self.notes = Notes()
+        self._arrivals = self._ahead = ArrivalsAhead(binding.model, self.run_key)
+        self._binding, self._hardware, self._devices = binding, hardware, devices
+        self._ledger, self._messages, self._only_bound = ledger, messages, only_bound
+        self._begin_ns = 0
+        self._made: dict[ChainId, Message] = {}  # by devices, for chains that are not due yet
+        self._due: dict[ChainId, tuple[Job, Chain]] = {}  # chains that wait for their devices
+        self._held: deque[tuple[ChainId, Message]] = deque()  # that wait for room in the ledger
+        self._away: dict[ChainId, tuple[Job, Chain]] = {}  # on hardware, or held
+        self._n_asked = 0  # chains that devices have not answered yet
+
+    def run(self, controllers: tuple[Controller, ...] = (), progress: Progress | None = None) -> Recording:
+        """Run in real time to the end of the drain and return the recording.
+
+        Raises
+        ------
+        BrokerError
+            If the broker is gone for good.
+        """
+        self._prepare_until(AHEAD_S)
+        while self._n_asked:  # before the clock starts
+            happening = self._hardware.wait(1.0)
+            if happening is not None:
+                self._hear(happening)
+        self._begin_ns = time.monotonic_ns()
+        return super().run(controllers, progress)
+
+    # -- the clock --------------------------------------------------------------------------------------------
+
+    def _elapsed_s(self, now_ns: int | None = None) -> float:
+        return ((time.monotonic_ns() if now_ns is None else now_ns) - self._begin_ns) * 1e-9
+
+    def _run_duration(self, progress: Progress | None) -> int:
+        return self._act_until(self.model.duration_s, progress, is_draining=False)
+
+    def _drain(self) -> int:
+        n_events = self._act_until(self.model.duration_s + self.model.drain_s, None, is_draining=True)
+        self._settle()
+        return n_events
+
+    def _act_until(self, stop_s: float, progress: Progress | None, *, is_draining: bool) -> int:
+        """Act on each event when it is due, up to a time, or until no job is left when the run drains."""
+        n_events, told_s = 0, -math.inf
+        while self.live or not is_draining:
+            self._prepare_until(self.env.now + AHEAD_S)
+            due_s = min(self.env.peek(), stop_s)
+            happening = self._hardware.wait(due_s - self._elapsed_s())
+            if happening is not None:
+                self._hear(happening)
+            elif due_s >= stop_s:
+                break
+            else:
+                self.notes.add_lateness(self._elapsed_s() - due_s)
+                self.env.step()
+                n_events += 1
+            if progress is not None and self._elapsed_s() - told_s >= PROGRESS_S:
+                told_s = self._elapsed_s()
+                progress(told_s, self.record.recording.n_launched)
+        return n_events
+
+    # -- jobs to hardware and back ----------------------------------------------------------------------------
+
+    def enter(self, job: Job, position: int) -> None:
+        """Let a job begin a hop: on hardware if the hop is bound."""
+        chains = self._binding.chains[job.route.row]
+        if self._only_bound:
+            while position < len(job.route.hops) and position not in chains:
+                self._note(job, job.route.hops[position])
+                position += 1
+        if position in chains:
+            self._leave(job, chains[position])
+        else:
+            super().enter(job, position)
+
+    def launch(self, stream: int, variant: int, entity: int) -> Job:
+        """Make a job for a controller; a round begins when its model is published."""
+        if self.model.streams[stream] == 'fl-publish':
+            self._messages.rounds.begin()
+        return super().launch(stream, variant, entity)
+
+    def _prepare_until(self, time_s: float) -> None:
+        """Let devices make what their sources will send up to a time."""
+        for _, _, key, entity, stream, _ in self._ahead.look_ahead(time_s):
+            route = self._first_route(stream, 0, entity, self.attachment[entity])
+            chain = self._following(route, 0)
+            if chain is not None and chain.device is not None:
+                self._ask(self._messages.of_source(route, key, entity, chain), key, chain)
+
+    def _following(self, route: RouteRow, position: int) -> Chain | None:
+        """Return the next chain of a route from a position on."""
+        chains = self._binding.chains[route.row]
+        return next((chains[first] for first in sorted(chains) if first >= position), None)
+
+    def _ask(self, message: Message, key: int, chain: Chain) -> None:
+        """Let the device of a message make what a chain takes; it is heard of later."""
+        hardware, number = self._hardware, _number(key, chain)
+        self._n_asked += 1
+
+        def tell(found: Message | Exception) -> None:
+            hardware.tell(found if isinstance(found, Exception) else Prepared(number, found, time.monotonic_ns()))
+
+        self._devices.prepare(message, tell)
+
+    def _leave(self, job: Job, chain: Chain) -> None:
+        """Send a job's chain to hardware, as soon as the device's bytes are there."""
+        if chain.device is None:
+            for message in self._messages.without_device(job, chain):
+                self._send(job, chain, message)
+            return
+        number = _number(job.key, chain)
+        made = self._made.pop(number, None)
+        if made is None:
+            self._due[number] = job, chain
+        else:
+            self._send(job, chain, replace(made, slip=chain.legs, done=0, timings=(), outcome=''))
+
+    def _send(self, job: Job, chain: Chain, message: Message) -> None:
+        number = ChainId.of(message)
+        self._away[number] = job, chain
+        n_bytes = len(message.body) + HEADER_BYTES_MAX
+        if self._held or not self._ledger.has_room(n_bytes):
+            self._held.append((number, message))
+            self.notes.n_held += 1
+            return
+        self._ledger.launch(message, n_bytes, time.monotonic_ns())
+        self._hardware.send(message)
+
+    def _send_held(self) -> None:
+        """Send what there is room for by now."""
+        while self._held and self._ledger.has_room(len(self._held[0][1].body) + HEADER_BYTES_MAX):
+            _, message = self._held.popleft()
+            self._ledger.launch(message, len(message.body) + HEADER_BYTES_MAX, time.monotonic_ns())
+            self._hardware.send(message)
+
+    def _hear(self, happening: Replied | Refused | Prepared) -> None:
+        """Let something that happened become an event of the run."""
+        if isinstance(happening, Prepared):
+            self._n_asked -= 1
+            waiting = self._due.pop(happening.chain, None)
+            if waiting is None:
+                self._made[happening.chain] = happening.message
+            else:
+                job, chain = waiting
+                self.notes.add_unprepared(self._elapsed_s() - self.env.now)
+                self._at(happening.prepared_ns, job, (job, chain, happening.message), self._is_prepared)
+        elif isinstance(happening, Refused):
+            if self._ledger.refuse(happening.chain, happening.refused_ns):
+                job, chain = self._away.pop(happening.chain)
+                self._at(happening.refused_ns, job, (job, chain, DROPPED), self._ends)
+                self._send_held()
+        elif self._ledger.take(happening.message, happening.received_ns):
+            number = ChainId.of(happening.message)
+            job, chain = self._away.pop(number)
+            self.notes.add_reply(job.id, happening, self._ledger.ended[number], self._begin_ns,
+                                 self._elapsed_s() - self._elapsed_s(happening.received_ns))
+            self._at(happening.received_ns, job, (job, chain, happening.message), self._returns)
+            self._send_held()
+
+    def _at(self, stamp_ns: int, job: Job, subject: object, act: object) -> None:
+        """Plan what follows from something outside: at the time of its stamp, or now if that is over."""
+        due_s = max(self._elapsed_s(stamp_ns), self.env.now)
+        self.env.at(due_s, event_key(ARRIVE, job.key, 0, 0, job.attempt), act, subject)  # type: ignore[arg-type]
+
+    def _is_prepared(self, event: Occurrence) -> None:
+        job, chain, message = event._value
+        if not job.done:
+            self._made[_number(job.key, chain)] = message
+            self._leave(job, chain)
+
+    def _ends(self, event: Occurrence) -> None:
+        job, _, outcome = event._value
+        if not job.done:
+            self.finish(job, outcome)
+
+    def _returns(self, event: Occurrence) -> None:
+        """Lead a job on from a chain that hardware has done."""
+        job, chain, reply = event._value
+        if job.done:
+            return
+        job.attempt = max(job.attempt, reply.attempt)
+        if reply.outcome != 'delivered':
+            self.finish(job, OUTCOMES.index(reply.outcome))
+            return
+        job.crypto_s += self.notes.crypto_s(reply)
+        if self._messages.returns(job, reply):
+            following = self._following(job.route, chain.end)
+            if following is not None and following.device is not None:
+                self._ask(self._messages.onwards(reply, following), job.key, following)
+            if chain.end == len(job.route.hops):
+                self._complete(job)
+            else:
+                self.enter(job, chain.end)
+
+    def _settle(self) -> None:
+        """End as rejected what lies in the dead letters; the rest stays unfinished."""
+        dead, self.notes.n_dead_letters = self._hardware.dead_chains() if self._binding.places else (set(), 0)
+        self._ledger.close(dead, time.monotonic_ns())
+        for number in sorted(dead & self._away.keys()):
+            job, _ = self._away[number]
+            if not job.done:
+                self.finish(job, REJECTED)
+
+
+def _number(key: int, chain: Chain) -> ChainId:
+    """Return what the ledger calls a chain of one message, of the job with a key."""
+    return ChainId(wire_number(key), chain.legs[0].first)

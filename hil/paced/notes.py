@@ -1,0 +1,152 @@
+"""What a paced run writes down beside its recording: how late the twin was, and what the workers measured.
+
+Every duration is a difference on one clock. A worker tells how long a message waited at it and how long it was worked
+on; what is left of the round trip is the broker's, the network's and the operating systems' together.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from sim.flows import FLOWS
+from sim.results.summary import times
+
+if TYPE_CHECKING:
+    from hil.ledger import Ended
+    from hil.paced.hardware import Replied
+    from hil.wire.message import Message
+
+LATE_S_MAX = 0.020  # 99 % of the events act within this, or within 5 % of the smallest median, whichever is less
+LATE_SHARE_MAX = 0.05
+STEAL_MAX = 0.01  # of the processors' time, taken by other guests of the host
+CPU_SHARE_MIN = 0.95  # of a compute stage's time, in which its thread had a processor
+WAITS = ('fl.aggregate',)  # compute stages that also wait for a disk
+CRYPTO_STAGES = ('aead.', 'kem.', 'sig.')
+
+CHAIN_COLUMNS = {'job': pl.Int64, 'flow': pl.String, 'first_stage': pl.String, 'outcome': pl.String,
+                 'attempt': pl.Int64, 'sent_s': pl.Float64, 'replied_s': pl.Float64, 'round_trip_s': pl.Float64,
+                 'waiting_s': pl.Float64, 'service_s': pl.Float64, 'cpu_s': pl.Float64,
+                 'broker_and_wire_s': pl.Float64}
+WORK_COLUMNS = {'job': pl.Int64, 'flow': pl.String, 'stage': pl.String, 'place': pl.String, 'node': pl.String,
+                'is_redelivered': pl.Boolean, 'wall_s': pl.Float64, 'cpu_s': pl.Float64}
+
+
+@dataclass
+class Notes:
+    """The notes of one run; seconds throughout."""
+
+    lateness: array[float] = field(default_factory=lambda: array('d'))  # of each event: acted after it was due
+    reply_lateness: array[float] = field(default_factory=lambda: array('d'))  # heard after it was received
+    unprepared: array[float] = field(default_factory=lambda: array('d'))  # chains that waited for their device
+    n_held: int = 0  # chains that waited for room in the ledger
+    n_dead_letters: int = 0
+    chains: list[tuple[object, ...]] = field(default_factory=list)
+    work: list[tuple[object, ...]] = field(default_factory=list)
+
+    def add_lateness(self, seconds: float) -> None:
+        """Note how late an event acted."""
+        self.lateness.append(seconds)
+
+    def add_unprepared(self, seconds: float) -> None:
+        """Note how long a chain waited for its device's bytes."""
+        self.unprepared.append(seconds)
+
+    def add_reply(self, job: int, replied: Replied, ended: Ended, begin_ns: int, behind_s: float) -> None:
+        """Note a chain's end and what its workers measured."""
+        self.reply_lateness.append(behind_s)
+        message = replied.message
+        table = FLOWS[message.flow]
+        waiting_ns = sum(timing.started_ns - timing.received_ns for timing in message.timings)
+        service_ns = sum(timing.finished_ns - timing.started_ns for timing in message.timings)
+        cpu_ns = sum(stage.cpu_ns for timing in message.timings for stage in timing.stages)
+        trip_ns = ended.ended_ns - ended.launched_ns
+        self.chains.append((
+            job, message.flow, table[message.slip[0].first].name, ended.outcome, ended.attempt,
+            (ended.launched_ns - begin_ns) * 1e-9, (ended.ended_ns - begin_ns) * 1e-9, trip_ns * 1e-9,
+            waiting_ns * 1e-9, service_ns * 1e-9, cpu_ns * 1e-9, (trip_ns - waiting_ns - service_ns) * 1e-9))
+        for timing in message.timings:
+            for stage in timing.stages:
+                self.work.append((job, message.flow, table[stage.stage].name, table[stage.stage].place,
+                                  timing.node.hex(), timing.is_redelivered, stage.wall_ns * 1e-9, stage.cpu_ns * 1e-9))
+
+    @staticmethod
+    def crypto_s(reply: Message) -> float:
+        """Return the seconds that the crypto of a chain took."""
+        table = FLOWS[reply.flow]
+        return sum(stage.wall_ns for timing in reply.timings for stage in timing.stages
+                   if table[stage.stage].name.startswith(CRYPTO_STAGES)) * 1e-9
+
+    def tables(self, nodes: Mapping[bytes, str]) -> dict[str, pl.DataFrame]:
+        """Return what was measured: a row a chain, and a row for each stage of it.
+
+        Parameters
+        ----------
+        nodes
+            The names of the nodes by their ids.
+        """
+        names = {each.hex(): name for each, name in nodes.items()}
+        work = pl.DataFrame(self.work, WORK_COLUMNS, orient='row')
+        return {'chains': pl.DataFrame(self.chains, CHAIN_COLUMNS, orient='row'),
+                'work': work.with_columns(pl.col('node').replace(names))}
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return what was measured of each flow and each of its stages, as rows of a summary."""
+        tables = self.tables({})
+        rows = []
+        for (flow,), chains in tables['chains'].group_by('flow', maintain_order=True):
+            rows += [times(f'measured_{column}', chains[f'{column}_s'].to_list(), flow=str(flow))
+                     for column in ('round_trip', 'waiting', 'service', 'broker_and_wire')]
+        for (flow, place, stage), work in tables['work'].group_by('flow', 'place', 'stage', maintain_order=True):
+            rows.append(times('measured_stage', work['wall_s'].to_list(), flow=str(flow), station=f'{place} {stage}'))
+        return rows
+
+    def pacing(self) -> dict[str, float | int | None]:
+        """Return how the twin kept pace, for a manifest; percentiles in s, None where nothing happened."""
+        found: dict[str, float | int | None] = {'n_held': self.n_held, 'n_dead_letters': self.n_dead_letters,
+                                                'n_unprepared': len(self.unprepared)}
+        for name, values in (('event_lateness', self.lateness), ('reply_lateness', self.reply_lateness),
+                             ('unprepared', self.unprepared)):
+            for q in (50, 99):
+                found[f'{name}_p{q}_s'] = float(np.percentile(values, q)) if len(values) else None
+        return found
+
+
+def why_invalid(notes: Notes, steal: float) -> list[str]:
+    """Return why a run must not be averaged with others, one line each; nothing if it may.
+
+    Parameters
+    ----------
+    steal
+        Share of the processors' time that went to other guests of the host meanwhile.
+    """
+    found, pacing = [], notes.pacing()
+    chains = pl.DataFrame(notes.chains, CHAIN_COLUMNS, orient='row')
+    medians = chains.group_by('flow').agg(pl.col('round_trip_s').median())['round_trip_s'].to_list()
+    allowed_s = min([LATE_S_MAX, *(LATE_SHARE_MAX * median for median in medians)])
+    for name, what in (('event_lateness', 'events acted'), ('reply_lateness', 'replies were heard')):
+        late_s = pacing[f'{name}_p99_s']
+        if late_s is not None and late_s > allowed_s:
+            found.append(f'1 % of the {what} more than {1e3 * late_s:.2f} ms late; expected at most '
+                         f'{1e3 * allowed_s:.2f} ms: give the twin a processor of its own, or less to do')
+    if steal > STEAL_MAX:
+        found.append(f'{100 * steal:.1f} % of the processor time went to other guests of the host; expected at most '
+                     f'{100 * STEAL_MAX:g} %')
+    work = pl.DataFrame(notes.work, WORK_COLUMNS, orient='row').filter(pl.col('wall_s') > 0.0)
+    shares = work.group_by('stage', maintain_order=True).agg((pl.col('cpu_s') / pl.col('wall_s')).median())
+    found += [f'{stage}: its thread had a processor for {100 * share:.0f} % of its time, in the median; expected at '
+              f'least {100 * CPU_SHARE_MIN:g} %: something else ran on its node'
+              for stage, share in shares.iter_rows() if share < CPU_SHARE_MIN and stage not in WAITS]
+    return found
+
+
+def processor_times() -> tuple[int, int]:
+    """Return the ticks since the start of the machine: all, and those that went to other guests of its host."""
+    fields = [int(each) for each in Path('/proc/stat').read_text().splitlines()[0].split()[1:9]]
+    return sum(fields), fields[7]

@@ -1,0 +1,190 @@
+"""What a run needs around it: a broker, its queues, the workers' keys, and worker processes; started and ended.
+
+A broker that is not private and workers that are elsewhere are found, not started. What a run makes, it removes: its
+queues, its processes, and the folder with its keys, which only its owner may read.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from hil.broker import topology
+from hil.broker.connection import Connection, Endpoint, connect
+from hil.broker.credentials import Credentials, to_environment
+from hil.broker.errors import BrokerError
+from hil.broker.names import Place, Role
+from hil.broker.private import PrivateBroker
+from hil.inventory import Inventory
+from hil.keys.messages import subject_id
+from hil.worker.keys import KeyStore
+from sim.errors import RunError, one_line
+
+READY_S_MAX = 120.0  # for all workers; crypto warms up meanwhile
+END_S_MAX = 30.0
+POLL_S = 0.05
+ONE_THREAD = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}  # of linear algebra: a worker is one busy at a time
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What workers are started with."""
+
+    suite: str
+    provider: str | None
+    priorities: Mapping[str, Sequence[int]]
+    prefetch: int
+    body_bytes_max: int
+
+
+@dataclass
+class _Process:
+    node: str
+    place: str
+    folder: Path
+    process: subprocess.Popen[str]
+
+
+class Testbed:
+    """The broker and the workers of one run, as a context.
+
+    Parameters
+    ----------
+    run
+        The run's id.
+    inventory
+        What there is.
+    order
+        What the workers are to do.
+    progress
+        Is told, in a few words, what it waits for.
+    """
+
+    def __init__(self, run: str, inventory: Inventory, order: Order, progress: Progress = lambda _: None) -> None:
+        self.nodes: dict[bytes, str] = {}  # names of the workers by the ids that they sign their timings with
+        self.server_version = ''
+        self._run, self._inventory, self._order, self._progress = run, inventory, order, progress
+        self._stack = ExitStack()
+        self._private: PrivateBroker | None = None
+        self._processes: list[_Process] = []
+        self._folder = Path()
+
+    def __enter__(self) -> Self:
+        """Start the broker, if it is private, and declare the run's queues.
+
+        Raises
+        ------
+        BrokerError
+            If there is no broker, or it refuses the twin.
+        """
+        try:
+            if self._inventory.broker.private:
+                self._progress('the private broker')
+                self._private = self._stack.enter_context(PrivateBroker(run_id=self._run))
+            self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='iomtwin-run-')))
+            with self.connect('declare') as connection:
+                self.server_version = connection.server_version
+                places = {cast('Place', place): list(queues) for place, queues in self._order.priorities.items()}
+                topology.declare(connection, self._run, places)
+            self._stack.callback(self._clean)
+            self._stack.callback(self._end_workers)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        """End the workers, remove the queues and end the broker."""
+        self._stack.close()
+
+    def connect(self, purpose: str) -> Connection:
+        """Open a connection as the twin."""
+        return connect(self._endpoint(), self._credentials('twin'), f'twin {purpose}')
+
+    def start_workers(self, store: KeyStore) -> None:
+        """Start the workers of this machine and wait until they are ready.
+
+        Raises
+        ------
+        RunError
+            If one ends, or is not ready in time; with what it said.
+        """
+        keys = self._folder / 'keys.json'
+        keys.touch(0o600)
+        keys.write_text(json.dumps(store.to_json()))
+        for node_name, node in self._inventory.nodes.items():
+            for place, n in node.places.items():
+                if node.workers == 'started' and place in self._order.priorities:
+                    for i in range(n):
+                        self._start(f'{node_name}-{place}-{i + 1}', place, keys)
+        deadline = time.monotonic() + READY_S_MAX
+        while missing := [each for each in self._processes if not (each.folder / 'ready').exists()]:
+            self._progress(f'{len(missing)} of {len(self._processes)} workers')
+            self.check()
+            if time.monotonic() > deadline:
+                raise RunError(f'worker {missing[0].node}: not ready within {READY_S_MAX:g} s; free the processor')
+            time.sleep(POLL_S)
+
+    def check(self) -> None:
+        """Return if all processes live.
+
+        Raises
+        ------
+        RunError, BrokerError
+            If one does not; with what it said.
+        """
+        if self._private is not None:
+            self._private.check()
+        for each in self._processes:
+            if each.process.poll() is not None:
+                said = each.process.communicate()[1].strip().splitlines()
+                raise RunError(one_line(f'worker {each.node}: has ended with {each.process.returncode} '
+                                        f'({said[-1] if said else "no word"}); look at what it says'))
+
+    def _start(self, name: str, place: Place, keys: Path) -> None:
+        folder, order, endpoint = self._folder / name, self._order, self._endpoint()
+        arguments = ['--broker', endpoint.url, '--ca', str(endpoint.ca), '--node', name, '--run', self._run,
+                     '--place', place, '--keys', str(keys), '--suite', order.suite, '--status', str(folder),
+                     '--state', str(self._folder / 'state'), '--body-bytes-max', str(order.body_bytes_max)]
+        arguments += [f'--queue={priority}={order.prefetch}' for priority in order.priorities[place]]
+        arguments += [] if order.provider is None else ['--provider', order.provider]
+        role: Role = place
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'hil.worker', *arguments], text=True, stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is the twin's; it ends them in order
+            env=os.environ | ONE_THREAD | to_environment(role, self._credentials(role)))
+        self.nodes[subject_id(name)] = name
+        self._processes.append(_Process(name, place, folder, process))
+
+    def _end_workers(self) -> None:
+        for each in self._processes:
+            if each.process.poll() is None:
+                each.process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + END_S_MAX
+        for each in self._processes:
+            try:
+                each.process.communicate(timeout=max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                each.process.kill()
+                each.process.communicate()
+
+    def _clean(self) -> None:
+        with suppress(BrokerError), self.connect('clean') as connection:
+            topology.clean(connection, self._run)
+
+    def _endpoint(self) -> Endpoint:
+        return self._inventory.broker.endpoint() if self._private is None else self._private.endpoint
+
+    def _credentials(self, role: Role) -> Credentials:
+        return self._inventory.broker.credentials_of(role) if self._private is None else self._private.users[role]
