@@ -16,6 +16,7 @@ Not bound, whatever the inventory offers: a study that goes to the server itself
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import cast
 
 import numpy as np
 
@@ -56,13 +57,13 @@ class Binding:
         return frozenset(self.model.flows[self.model.stream_flow[stream]]
                          for stream, chains in zip(streams, self.chains, strict=True) if chains)
 
-    def priorities(self) -> dict[str, list[int]]:
+    def priorities(self) -> dict[Place, list[int]]:
         """Return the priority classes of the messages that each place gets."""
-        found: dict[str, set[int]] = {}
+        found: dict[Place, set[int]] = {}
         for priority, chains in zip(self.model.routes.priority.tolist(), self.chains, strict=True):
             for chain in chains.values():
                 for leg in chain.legs:
-                    found.setdefault(leg.place, set()).add(priority)
+                    found.setdefault(cast('Place', leg.place), set()).add(priority)
         return {place: sorted(priorities) for place, priorities in found.items()}
 
 

@@ -63,7 +63,7 @@ def loads(binding: Binding, inventory: Inventory) -> dict[Place, float]:
                         seconds = cost(model.curves.amounts, model.curves.seconds, model.curves.first[curve],
                                        model.curves.n[curve], hops.amount[hop])
                         busy[place] += rate[stream] * seconds / len(rows)
-    return {place: busy[place] / n for place in sorted(binding.places) if (n := inventory.n_workers(place))}
+    return {place: busy[place] / inventory.n_workers(place) for place in sorted(binding.priorities())}
 
 
 def check_load(binding: Binding, inventory: Inventory) -> None:

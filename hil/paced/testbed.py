@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from hil.broker import topology
 from hil.broker.connection import Connection, Endpoint, connect
@@ -42,7 +42,7 @@ class Order:
 
     suite: str
     provider: str | None
-    priorities: Mapping[str, Sequence[int]]
+    priorities: Mapping[Place, Sequence[int]]
     prefetch: int
     body_bytes_max: int
 
@@ -94,8 +94,7 @@ class Testbed:
             self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='iomtwin-run-')))
             with self.connect('declare') as connection:
                 self.server_version = connection.server_version
-                places = {cast('Place', place): list(queues) for place, queues in self._order.priorities.items()}
-                topology.declare(connection, self._run, places)
+                topology.declare(connection, self._run, self._order.priorities)
             self._stack.callback(self._clean)
             self._stack.callback(self._end_workers)
         except BaseException:
