@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from sim.results.recording import Recording, Trace
     from sim.worlds import Controller
 
-PROGRESS_S = 0.25
+WATCH_S = 0.25  # how often somebody looks after the testbed, and is told of progress
 AHEAD_S = 0.25  # how long before it is due a device makes what it will send
 
 
@@ -51,15 +52,18 @@ class PacedEngine(Engine):
         What it is done with; started already.
     only_bound
         Leave out all other hops, as if they took no time: a run of the testbed alone, with no model in it.
+    watch
+        Is called some times a second, and raises if the testbed is broken.
     """
 
     def __init__(self, binding: Binding, hardware: Hardware, devices: Devices, ledger: Ledger, messages: Messages, *,
-                 only_bound: bool = False, trace: Trace = 'jobs') -> None:
+                 only_bound: bool = False, trace: Trace = 'jobs', watch: Callable[[], None] = lambda: None) -> None:
         super().__init__(binding.model, trace=trace)
         self.notes = Notes()
         self._arrivals = self._ahead = ArrivalsAhead(binding.model, self.run_key)
         self._binding, self._hardware, self._devices = binding, hardware, devices
         self._ledger, self._messages, self._only_bound = ledger, messages, only_bound
+        self._watch, self._watched_s = watch, -math.inf
         self._begin_ns = 0
         self._made: dict[ChainId, Message] = {}  # by devices, for chains that are not due yet
         self._due: dict[ChainId, tuple[Job, Chain]] = {}  # chains that wait for their devices
@@ -98,22 +102,26 @@ class PacedEngine(Engine):
 
     def _act_until(self, stop_s: float, progress: Progress | None, *, is_draining: bool) -> int:
         """Act on each event when it is due, up to a time, or until no job is left when the run drains."""
-        n_events, told_s = 0, -math.inf
+        n_events = 0
         while self.live or not is_draining:
-            self._prepare_until(self.env.now + AHEAD_S)
+            self._prepare_until(self._elapsed_s() + AHEAD_S)
             due_s = min(self.env.peek(), stop_s)
-            happening = self._hardware.wait(due_s - self._elapsed_s())
+            happening = self._hardware.wait(min(due_s - self._elapsed_s(), WATCH_S))
             if happening is not None:
                 self._hear(happening)
+            elif due_s > self._elapsed_s():
+                pass  # it is not time yet
             elif due_s >= stop_s:
                 break
             else:
                 self.notes.add_lateness(self._elapsed_s() - due_s)
                 self.env.step()
                 n_events += 1
-            if progress is not None and self._elapsed_s() - told_s >= PROGRESS_S:
-                told_s = self._elapsed_s()
-                progress(told_s, self.record.recording.n_launched)
+            if self._elapsed_s() - self._watched_s >= WATCH_S:
+                self._watched_s = self._elapsed_s()
+                self._watch()
+                if progress is not None:
+                    progress(self._watched_s, self.record.recording.n_launched)
         return n_events
 
     # -- jobs to hardware and back ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from hil.worker.dispatcher import clock_id
 from sim.flows import FLOWS
 from sim.results.summary import times
 
@@ -33,7 +34,7 @@ CRYPTO_STAGES = ('aead.', 'kem.', 'sig.')
 CHAIN_COLUMNS = {'job': pl.Int64, 'flow': pl.String, 'first_stage': pl.String, 'outcome': pl.String,
                  'attempt': pl.Int64, 'sent_s': pl.Float64, 'replied_s': pl.Float64, 'round_trip_s': pl.Float64,
                  'waiting_s': pl.Float64, 'service_s': pl.Float64, 'cpu_s': pl.Float64,
-                 'broker_and_wire_s': pl.Float64}
+                 'broker_and_wire_s': pl.Float64, 'there_s': pl.Float64, 'back_s': pl.Float64}
 WORK_COLUMNS = {'job': pl.Int64, 'flow': pl.String, 'stage': pl.String, 'place': pl.String, 'node': pl.String,
                 'is_redelivered': pl.Boolean, 'wall_s': pl.Float64, 'cpu_s': pl.Float64}
 
@@ -49,6 +50,7 @@ class Notes:
     n_dead_letters: int = 0
     chains: list[tuple[object, ...]] = field(default_factory=list)
     work: list[tuple[object, ...]] = field(default_factory=list)
+    _clock: bytes = field(default_factory=clock_id)
 
     def add_lateness(self, seconds: float) -> None:
         """Note how late an event acted."""
@@ -70,11 +72,18 @@ class Notes:
         self.chains.append((
             job, message.flow, table[message.slip[0].first].name, ended.outcome, ended.attempt,
             (ended.launched_ns - begin_ns) * 1e-9, (ended.ended_ns - begin_ns) * 1e-9, trip_ns * 1e-9,
-            waiting_ns * 1e-9, service_ns * 1e-9, cpu_ns * 1e-9, (trip_ns - waiting_ns - service_ns) * 1e-9))
+            waiting_ns * 1e-9, service_ns * 1e-9, cpu_ns * 1e-9, (trip_ns - waiting_ns - service_ns) * 1e-9,
+            *self._ways(message, ended)))
         for timing in message.timings:
             for stage in timing.stages:
                 self.work.append((job, message.flow, table[stage.stage].name, table[stage.stage].place,
                                   timing.node.hex(), timing.is_redelivered, stage.wall_ns * 1e-9, stage.cpu_ns * 1e-9))
+
+    def _ways(self, message: Message, ended: Ended) -> tuple[float | None, float | None]:
+        """Return the time to the first worker and that back from the last, if both read the twin's own clock."""
+        first, last = message.timings[0], message.timings[-1]
+        return ((first.received_ns - ended.launched_ns) * 1e-9 if first.clock == self._clock else None,
+                (ended.ended_ns - last.finished_ns) * 1e-9 if last.clock == self._clock else None)
 
     @staticmethod
     def crypto_s(reply: Message) -> float:

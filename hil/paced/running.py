@@ -91,7 +91,8 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
             Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX))
         testbed.start_workers(devices.store)
         hardware = stack.enter_context(Hardware(name, testbed.connect))
-        engine = PacedEngine(made.binding, hardware, devices, ledger, messages, only_bound=made.only_bound)
+        engine = PacedEngine(made.binding, hardware, devices, ledger, messages, only_bound=made.only_bound,
+                             watch=testbed.check)
         all_before, stolen_before = processor_times()
         begin = time.perf_counter()
         recording = controlled(model, lambda controllers: engine.run(controllers, progress))

@@ -1,0 +1,142 @@
+"""`iomtwin hil` as it is typed: what it prints, what it leaves behind, and how it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from hil.broker import topology
+from hil.broker.connection import connect
+from hil.broker.names import REPLY, exchange_of, new_run_id
+from hil.broker.private import PrivateBroker
+from tests.broker.processes import wait_until
+from tests.paced.conftest import LAB
+from tests.results.runs import ROOT, descendants, ended, kill
+
+
+def hil(*arguments: str | Path, temporary: Path) -> subprocess.Popen[str]:
+    """Start a command, with a folder of its own for what it makes on the way."""
+    temporary.mkdir(exist_ok=True)
+    return subprocess.Popen([sys.executable, '-m', 'iomtwin', 'hil', *map(str, arguments)], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                            env=os.environ | {'TMPDIR': str(temporary)})
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_a_run_leaves_its_folder_and_nothing_else(tmp_path: Path) -> None:
+    """Tables, summary and manifest say what was measured on what; no process and no temporary file stays."""
+    command = hil('run', LAB, '--set', 'duration=4 s', '--set', 'learning.rounds=1', '--out', tmp_path / 'out',
+                  temporary=tmp_path / 'tmp')
+    code, out, errors = ended(command)
+    assert (code, errors) == (0, '')
+    for words in ('Host testbed', 'crypto, server on hardware', 'On hardware', 'broker and wire', 'aead.open', 'Pace:'):
+        assert words in out
+    (folder,) = (tmp_path / 'out' / 'hil').glob('lab-*/seed-1')
+    assert sorted(path.name for path in folder.iterdir()) == [
+        'chains.parquet', 'jobs.parquet', 'manifest.json', 'profiles', 'rounds.parquet', 'scenario.yaml',
+        'summary.json', 'work.parquet']
+    manifest = json.loads((folder / 'manifest.json').read_text())
+    assert (manifest['world'], manifest['engine'], manifest['hardware']['places']) == (
+        'hil', 'paced', ['crypto', 'server'])
+    assert manifest['is_valid'] == (not manifest['invalid_because'])
+    chains = pl.read_parquet(folder / 'chains.parquet')
+    parts = chains['waiting_s'] + chains['service_s'] + chains['broker_and_wire_s']
+    assert (parts - chains['round_trip_s']).abs().max() < 1e-9  # type: ignore[operator]
+    assert chains.select((pl.col('there_s') + pl.col('back_s') <= pl.col('round_trip_s')).all()).item()
+    assert list((tmp_path / 'tmp').iterdir()) == []
+
+
+@pytest.mark.usefixtures('rabbitmq')
+@pytest.mark.parametrize('n_processes', [1, 3, 6], ids=['the broker starts', 'workers start', 'it runs'])
+def test_ctrl_c_leaves_no_mess(tmp_path: Path, n_processes: int) -> None:
+    """Whenever it comes: exit code 130, one line, no process, no folder."""
+    command = hil('run', LAB, '--set', 'duration=200 s', '--out', tmp_path / 'out', temporary=tmp_path / 'tmp')
+    try:
+        wait_until(lambda: len(descendants(command.pid)) >= n_processes, f'{n_processes} processes run')
+        begun = descendants(command.pid)
+        command.send_signal(signal.SIGINT)
+        code, out, errors = ended(command)
+    finally:
+        kill(command)
+    assert (code, out) == (130, '')
+    assert errors.startswith('iomtwin: interrupted')
+    assert [pid for pid in begun if Path('/proc', str(pid)).exists()] == []
+    assert not (tmp_path / 'out').exists()
+    assert list((tmp_path / 'tmp').iterdir()) == []
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_a_worker_that_dies_ends_the_run_with_its_word(tmp_path: Path) -> None:
+    """Killed while the run goes on, its messages stay in the queue: the run says so, and leaves no folder."""
+    command = hil('run', LAB, '--set', 'duration=200 s', '--out', tmp_path / 'out', temporary=tmp_path / 'tmp')
+    try:
+        wait_until(lambda: list((tmp_path / 'tmp').glob('iomtwin-run-*/localhost-crypto-1/ready')), 'it is ready')
+        health = next((tmp_path / 'tmp').glob('iomtwin-run-*/localhost-crypto-1')) / 'health.json'
+        wait_until(lambda: health.exists() and json.loads(health.read_text())['counts'], 'it has worked')
+        os.kill(json.loads(health.read_text())['pid'], signal.SIGKILL)
+        code, out, errors = ended(command)
+    finally:
+        kill(command)
+    assert (code, out) == (1, '')
+    assert errors.startswith('iomtwin: worker localhost-crypto-1: has ended with -9')
+    assert errors.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+    assert list((tmp_path / 'tmp').iterdir()) == []
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_check_says_what_is_good(tmp_path: Path) -> None:
+    """Broker, rights and the load of each place, with a private broker that is gone afterwards."""
+    code, out, errors = ended(hil('check', LAB, temporary=tmp_path / 'tmp'))
+    assert (code, errors) == (0, '')
+    for words in ('RabbitMQ', 'TLS 1.3', 'rights', 'crypto', '1 workers'):
+        assert words in out
+    assert list((tmp_path / 'tmp').iterdir()) == []
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_clean_removes_dead_runs_and_leaves_living_ones(tmp_path: Path) -> None:
+    """A run without a twin is removed with its messages; one whose twin listens is left alone."""
+    with PrivateBroker() as broker, connect(broker.endpoint, broker.users['twin']) as twin:
+        dead, living = new_run_id(), new_run_id()
+        topology.declare(twin, dead, {'crypto': [0]})
+        topology.declare(twin, living, {'crypto': [0]})
+        twin.subscribe(exchange_of(living, REPLY), 1)
+        credentials = tmp_path / 'credentials.json'
+        credentials.touch(0o600)
+        credentials.write_text(json.dumps({role: {'user': user.user, 'password': user.password}
+                                           for role, user in broker.users.items()}))
+        inventory = tmp_path / 'lab-inventory.yaml'
+        inventory.write_text(json.dumps({
+            'broker': {'url': broker.endpoint.url, 'ca': str(broker.endpoint.ca), 'credentials': str(credentials)},
+            'nodes': {'far': {'places': {'crypto': 1}}}}))
+        code, out, errors = ended(hil('clean', '--inventory', inventory, temporary=tmp_path / 'tmp'))
+        assert (code, errors) == (0, '')
+        assert out.splitlines() == [f'{dead}: removed, with 0 messages', f'{living}: lives, 0 workers; left alone']
+        assert [run.run_id for run in topology.runs(twin)] == [living]
+        code, out, errors = ended(hil('check', LAB, '--inventory', inventory, temporary=tmp_path / 'tmp'))
+        assert (code, errors) == (0, '')
+
+
+REFUSED = {
+    'no such inventory': (['run', LAB, '--inventory', 'nowhere'], 'nowhere'),
+    'no such scenario': (['run', 'nowhere'], 'nowhere'),
+    'keys that live': (['check', 'teaching-hospital'], 'keys=null'),
+    'nothing to clean': (['clean'], 'private broker'),
+    'an unknown provider': (['check', LAB, '--provider', 'abacus'], 'abacus'),
+}
+
+
+@pytest.mark.parametrize(('arguments', 'word'), REFUSED.values(), ids=REFUSED.keys())
+def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str | Path], word: str) -> None:
+    """With exit code 2, and nothing started."""
+    code, out, errors = ended(hil(*arguments, temporary=tmp_path / 'tmp'))
+    assert (code, out, errors.count('\n')) == (2, '', 1)
+    assert errors.startswith('iomtwin: ')
+    assert word in errors
+    assert list((tmp_path / 'tmp').iterdir()) == []
