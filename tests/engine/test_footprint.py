@@ -1,5 +1,7 @@
 """The memory that a run takes is known before it starts, and a run that would not fit is refused."""
 
+import gc
+import weakref
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from sim import footprint
+from sim.controllers import federated_learning
 from sim.engines.compiled import Engine
 from sim.errors import RunError
 from sim.loading import load
@@ -76,3 +79,21 @@ def test_available_memory_is_the_least_of_machine_and_groups(tmp_path: Path, mon
     (root / 'outer' / 'memory.max').write_text('500\n')
     (root / 'outer' / 'memory.current').write_text('200\n')
     assert footprint.available_bytes() == 300
+
+
+def test_tables_go_with_their_execution() -> None:
+    """Without the garbage collector, an execution's tables are freed with its last name: replications do not add up."""
+    scenario, origin = load('ward', ('duration=100 s', 'warm_up=1 s', 'learning.start=2 s', 'learning.rounds=1'))
+    model = lower(scenario, origin)
+    assert model.learning is not None
+    gc.collect()
+    gc.disable()
+    try:
+        engine = Engine(model, trace='none')
+        memory = weakref.ref(engine.memory)
+        recording = engine.run((federated_learning(model.learning, []),))
+        del engine
+        assert recording.n_launched > 0
+        assert memory() is None
+    finally:
+        gc.enable()

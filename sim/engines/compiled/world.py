@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class CompiledWorld(EngineWorld):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine.model, engine.run_key)
-        self._engine = engine
+        # The engine holds its world; held in turn, its tables would stay until the garbage collector comes by.
+        self._engine: Engine = weakref.proxy(engine)
         self._launches: dict[int, Ints] = {}
         self._taken: list[Any] = []  # outcomes with marks, of jobs that a controller has taken
 
