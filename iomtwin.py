@@ -289,6 +289,8 @@ hil = typer.Typer(no_args_is_help=True, help='Hardware in the loop: real workers
 app.add_typer(hil, name='hil')
 InventoryName = Annotated[str, typer.Option('--inventory', metavar='INVENTORY',
                                             help='A .yaml file, or the name of a shipped one.')]
+RunId = Annotated[str | None, typer.Option('--run', metavar='RUN',
+                                           help='The id that workers elsewhere were started with; else a fresh one.')]
 Provider = Annotated[str | None, typer.Option(metavar='NAME', help='Who does ML-KEM; else the fastest.')]
 
 
@@ -301,6 +303,7 @@ def hil_run(
         '--only-bound', help='Leave out all that is not bound: the testbed alone, no model in between.')] = False,
     seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="In place of the scenario's.")] = None,
     provider: Provider = None,
+    run_id: RunId = None,
     overrides: Overrides = None,
     out: Out = Path('results'),
 ) -> None:
@@ -316,7 +319,8 @@ def hil_run(
 
     loaded, origin = load(scenario, overrides or [])
     chosen = with_seed(loaded, loaded.seed if seed is None else seed)
-    made = plan(chosen, origin, load_inventory(inventory), only_bound=only_bound, provider=provider)
+    made = plan(chosen, origin, load_inventory(inventory), only_bound=only_bound, provider=provider,
+                run=run_id)
     target = scenario_folder(out / 'hil', chosen, made.lowered.profiles) / f'seed-{chosen.seed}'
     with (unwinding(), complete_folder(target) as folder, waiting_line() as waiting,
           progress_bar(chosen.name, [chosen.duration]) as progress):
@@ -332,20 +336,21 @@ def hil_check(
     *,
     inventory: InventoryName = 'local',
     provider: Provider = None,
+    run_id: RunId = None,
     overrides: Overrides = None,
 ) -> None:
     """Check that a scenario can be run on an inventory, and that its broker is there and its rights are right."""
+    from analysis.progress import waiting_line
     from analysis.tables import plain_table
     from hil.inventory import load_inventory
-    from hil.paced.checks import check_broker
-    from hil.paced.running import plan
+    from hil.paced.running import inspect, plan
     from sim.loading import load
 
     loaded, origin = load(scenario, overrides or [])
-    hardware = load_inventory(inventory)
-    made = plan(loaded, origin, hardware, provider=provider)
-    with unwinding():
-        show(plain_table(check_broker(made.binding, hardware)))
+    made = plan(loaded, origin, load_inventory(inventory), provider=provider, run=run_id)
+    with unwinding(), waiting_line() as waiting:
+        rows = inspect(made, waiting=waiting)
+    show(plain_table(rows))
 
 
 @hil.command('clean')

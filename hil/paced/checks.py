@@ -1,4 +1,4 @@
-"""What is looked at before a run: bodies that no queue takes, more work than a place's workers can do, the broker.
+"""What is looked at before a run: bodies that no queue takes, more work than a place's workers can do, unlike workers.
 
 The load is estimated with the scenario's own profiles: mean cost, each source at its busiest hour. Rounds of learning
 are left out: they wait for each other, and so cannot overload a place for long.
@@ -7,18 +7,14 @@ are left out: they wait for each other, and so cannot overload a place for long.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from hil.broker import topology
-from hil.broker.connection import Endpoint, connect
-from hil.broker.credentials import Credentials
-from hil.broker.errors import RefusedError
-from hil.broker.names import REPLY, ROLES, Place, Role, exchange_of, new_run_id
-from hil.broker.private import PrivateBroker
+from hil.broker.names import Place
 from hil.inventory import Inventory
 from hil.paced.binding import Binding
 from hil.wire.codec import HEADER_BYTES_MAX
-from sim.errors import InputError
+from hil.worker.hello import Hello
+from sim.errors import InputError, RunError
 from sim.flows import FLOWS
 from sim.footprint import launches_a_stream
 from sim.laws import cost
@@ -80,51 +76,22 @@ def check_load(binding: Binding, inventory: Inventory) -> None:
                              f'most {100 * LOAD_MAX:g} %: give it more workers in the inventory, or less to do')
 
 
-def check_broker(binding: Binding, inventory: Inventory) -> list[dict[str, str]]:
-    """Return what is found of an inventory's broker and places, a row each; a private broker is started for it.
+def check_workers(hellos: Sequence[Hello], expected: Mapping[Place, int]) -> None:
+    """Refuse a run of which a worker is missing, or whose workers differ in version, provider or suite.
 
     Raises
     ------
-    BrokerError
-        If it is not found, its certificate does not hold, or a role is refused, or may do more than it should.
-    InputError
-        If credentials are missing.
+    RunError
+        Naming the place and how many of its workers are there, or the workers that differ.
     """
-    broker = inventory.broker
-    if broker.private:
-        with PrivateBroker() as private:
-            version = _check_roles(private.endpoint, private.users)
-    else:
-        version = _check_roles(broker.endpoint(), {role: broker.credentials_of(role) for role in ROLES})
-    found = [{'what': 'broker', 'found': f'RabbitMQ {version}, TLS 1.3', 'is': 'good'},
-             {'what': 'rights', 'found': f'{", ".join(ROLES)}: each its own', 'is': 'good'}]
-    for place, load in loads(binding, inventory).items():
-        n = inventory.n_workers(place)
-        found.append({'what': place, 'found': f'{n} workers, busy {100 * load:.2g} % of the time, as estimated',
-                      'is': 'good'})
-    return found
-
-
-def _check_roles(endpoint: Endpoint, users: Mapping[Role, Credentials]) -> str:
-    """Return the broker's version, if each role can connect and none but the twin can read replies."""
-    run, version = new_run_id(), ''
-    with connect(endpoint, users['twin'], 'twin check') as twin:
-        topology.declare(twin, run, {})
-        try:
-            version = twin.server_version
-            for role in ROLES:
-                if role != 'twin':
-                    _check_role(endpoint, users[role], role, exchange_of(run, REPLY))
-        finally:
-            topology.clean(twin, run)
-    return version
-
-
-def _check_role(endpoint: Endpoint, user: Credentials, role: Role, replies: str) -> None:
-    with connect(endpoint, user, f'{role} check') as connection:
-        try:
-            connection.subscribe(replies, 1)
-        except RefusedError:
-            return
-        raise RefusedError(f"{connection.where}: the role {role} may read the twin's replies; give it only the rights "
-                           'of its own place')
+    for place, n in expected.items():
+        found = [hello.node for hello in hellos if hello.place == place]
+        if len(found) < n:
+            raise RunError(f'{place}: {len(found)} of {n} workers are there ({", ".join(found) or "none"}); start the '
+                           'others with the id of this run, or take them out of the inventory')
+    for what in ('version', 'provider', 'suite'):
+        named = {getattr(hello, what): hello.node for hello in hellos}
+        if len(named) > 1:
+            (one, of_one), (other, of_other) = list(named.items())[:2]
+            raise RunError(f'workers differ in their {what}: {of_one} has {one}, {of_other} has {other}; their times '
+                           'would not be comparable: make them alike')

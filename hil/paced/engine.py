@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 from hil.ledger import Chain as ChainId
 from hil.ledger import Ledger
 from hil.paced.ahead import ArrivalsAhead
-from hil.paced.hardware import Hardware, Prepared, Refused, Replied
+from hil.paced.hardware import Happening, Hardware, Prepared, Refused
 from hil.paced.messages import Messages, wire_number
 from hil.paced.notes import Notes
 from hil.wire.codec import HEADER_BYTES_MAX
+from hil.worker.hello import Hello
 from sim.engines.reference.engine import Engine, Progress
 from sim.laws import ARRIVE, event_key
 from sim.model import DROPPED, OUTCOMES, REJECTED
@@ -198,8 +199,10 @@ class PacedEngine(Engine):
             self._ledger.launch(message, len(message.body) + HEADER_BYTES_MAX, time.monotonic_ns())
             self._hardware.send(message)
 
-    def _hear(self, happening: Replied | Refused | Prepared) -> None:
+    def _hear(self, happening: Happening) -> None:
         """Let something that happened become an event of the run."""
+        if isinstance(happening, Hello):
+            return  # a worker has connected again; what it held comes again by itself
         if isinstance(happening, Prepared):
             self._n_asked -= 1
             waiting = self._due.pop(happening.chain, None)

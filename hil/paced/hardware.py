@@ -22,6 +22,7 @@ from hil.ledger import Chain
 from hil.wire.codec import decode, encode
 from hil.wire.errors import DeadLetterError
 from hil.wire.message import Message
+from hil.worker.hello import Hello, hello_in
 
 WAIT_S = 0.5  # how long a thread waits before it looks whether it is to stop
 REPLIES_PREFETCH = 100
@@ -33,7 +34,6 @@ class Replied:
     """A worker's reply came."""
 
     message: Message
-    n_bytes: int
     received_ns: int
 
 
@@ -54,7 +54,7 @@ class Prepared:
     prepared_ns: int
 
 
-Happening = Replied | Refused | Prepared
+Happening = Replied | Refused | Prepared | Hello
 
 
 class Hardware:
@@ -92,6 +92,16 @@ class Hardware:
         self._outbox.put(None)
         for thread in self._threads:
             thread.join()
+
+    def hellos(self, n: int, seconds_max: float) -> list[Hello]:
+        """Return what workers say of themselves, once so many have or a time is over."""
+        found: dict[str, Hello] = {}
+        deadline = time.monotonic() + seconds_max
+        while len(found) < n and (left_s := deadline - time.monotonic()) > 0.0:
+            happening = self.wait(min(left_s, WAIT_S))
+            if isinstance(happening, Hello):
+                found[happening.node] = happening
+        return [found[node] for node in sorted(found)]
 
     def send(self, message: Message) -> None:
         """Publish a message to the place of its first leg, soon."""
@@ -183,7 +193,8 @@ class Hardware:
                     delivery = connection.receive(WAIT_S)
                     if delivery is None:
                         continue
-                    self._inbox.put(Replied(decode(delivery.body), len(delivery.body), delivery.received_ns))
+                    hello = hello_in(delivery.headers)
+                    self._inbox.put(hello or Replied(decode(delivery.body), delivery.received_ns))
                     connection.acknowledge(delivery)
                 connection.close()
             except UnavailableError:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from hil.broker.names import new_run_id
+from hil.broker.names import check_run_id, new_run_id
 from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import Provider, choose
 from hil.inventory import Inventory
 from hil.ledger import Ledger
 from hil.paced.binding import Binding, bind
-from hil.paced.checks import check_bodies, check_load
+from hil.paced.checks import check_bodies, check_load, check_workers, loads
 from hil.paced.devices import Devices
 from hil.paced.engine import PacedEngine
 from hil.paced.hardware import Hardware
@@ -23,6 +23,7 @@ from hil.paced.messages import Messages, subjects
 from hil.paced.notes import processor_times, why_invalid
 from hil.paced.testbed import Order, Testbed
 from hil.wire.names import run_id
+from hil.worker.hello import Hello
 from sim.loading import Origin
 from sim.running import Execution, Lowered, controlled, prepare
 from sim.running import Hardware as Measured
@@ -30,6 +31,7 @@ from sim.scenario import Scenario
 
 CHAINS_MAX = 2_000  # in flight; a queue takes 10,000
 BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
+HELLO_S_MAX = 30.0  # for all workers to say that they are there, when those of this machine are ready
 Waiting = Callable[[str], None]
 Progress = Callable[[float, int], None]  # seconds since the start of the run, jobs launched
 
@@ -38,6 +40,7 @@ Progress = Callable[[float, int], None]  # seconds since the start of the run, j
 class Plan:
     """A scenario made ready for hardware; `only_bound` leaves out what is not at a bound place."""
 
+    run: str
     lowered: Lowered
     inventory: Inventory
     binding: Binding
@@ -46,8 +49,15 @@ class Plan:
 
 
 def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound: bool = False,
-         provider: str | None = None) -> Plan:
+         provider: str | None = None, run: str | None = None) -> Plan:
     """Return a scenario made ready for hardware: all that can be wrong without a broker shows here.
+
+    Parameters
+    ----------
+    provider
+        Who does ML-KEM; the fastest that is installed.
+    run
+        The run's id, with which workers elsewhere were started; a fresh one if there are none.
 
     Raises
     ------
@@ -59,7 +69,18 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
     binding = bind(scenario, lowered.model, offered)
     check_bodies(binding, BODY_BYTES_MAX)
     check_load(binding, inventory)
-    return Plan(lowered, inventory, binding, only_bound, choose(provider))
+    return Plan(check_run_id(run or new_run_id()), lowered, inventory, binding, only_bound, choose(provider))
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A testbed whose workers are all there and alike."""
+
+    run: str
+    testbed: Testbed
+    devices: Devices
+    hardware: Hardware
+    hellos: list[Hello]
 
 
 def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress | None = None) -> Execution:
@@ -75,15 +96,56 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
     BrokerError
         If there is no broker, or it is gone for good.
     RunError
-        If a worker does not start.
+        If a worker does not start, ends, or is not like the others.
     """
-    model, scenario, name = made.lowered.model, made.lowered.scenario, new_run_id()
+    scenario, lowered = made.lowered.scenario, made.lowered
     rounds = Rounds(1 if scenario.learning is None else scenario.learning.model, scenario.seed)
-    messages = Messages(made.binding, name, rounds)
-    suite = scenario.crypto.suite
+    with _begun(made, waiting) as begun:
+        ledger = Ledger(run_id(begun.run), CHAINS_MAX, BYTES_MAX)
+        engine = PacedEngine(made.binding, begun.hardware, begun.devices, ledger,
+                             Messages(made.binding, begun.run, rounds), only_bound=made.only_bound,
+                             watch=begun.testbed.check)
+        ticks = processor_times()
+        begin = time.perf_counter()
+        recording = controlled(lowered.model, lambda controllers: engine.run(controllers, progress))
+        wall_s = time.perf_counter() - begin
+        all_ticks, stolen = (after - before for after, before in zip(processor_times(), ticks, strict=True))
+        steal, notes = stolen / max(all_ticks, 1), engine.notes
+        facts = {**_facts(made, begun), 'outcomes': dict(sorted(ledger.counts.items())),
+                 'n_duplicates': ledger.counts['duplicate'], 'model_sha256': rounds.sha256,
+                 'pacing': notes.pacing(), 'steal': steal}
+        found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts, why_invalid(notes, steal))
+    return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,
+                     found)
+
+
+def inspect(made: Plan, *, waiting: Waiting = lambda _: None) -> list[dict[str, str]]:
+    """Return what is found of a plan's broker, places and workers, a row each; a testbed is started for it.
+
+    Raises
+    ------
+    BrokerError, RunError, InputError
+        If something of it is not as it must be.
+    """
+    with _begun(made, waiting) as begun:
+        rows = [{'what': 'broker', 'found': f'RabbitMQ {begun.testbed.server_version}, TLS 1.3'},
+                {'what': 'rights', 'found': begun.testbed.check_rights()}]
+        for place, load in loads(made.binding, made.inventory).items():
+            n = made.inventory.n_workers(place)
+            rows.append({'what': place, 'found': f'{n} {"worker" if n == 1 else "workers"}, busy {100 * load:.2g} % of '
+                                                 'the time, as the profiles say'})
+        rows += [{'what': hello.node, 'found': f'{hello.place}, iomtwin {hello.version}, {hello.provider}, '
+                                               f'{hello.machine}, {hello.cores} cores, {hello.memory_mib:,} MiB free'}
+                 for hello in begun.hellos]
+    return rows
+
+
+@contextmanager
+def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
+    """Start what a plan needs; end it behind."""
+    scenario, suite, name = made.lowered.scenario, made.lowered.scenario.crypto.suite, made.run
     assert suite is not None, 'bind refuses it'
     order = Order(suite, made.provider.name, made.binding.priorities(), scenario.crypto.prefetch, BODY_BYTES_MAX)
-    ledger = Ledger(run_id(name), CHAINS_MAX, BYTES_MAX)
     with ExitStack() as stack:
         testbed = stack.enter_context(Testbed(name, made.inventory, order, waiting))
         waiting('the keys of devices')
@@ -91,29 +153,18 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
             Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX))
         testbed.start_workers(devices.store)
         hardware = stack.enter_context(Hardware(name, testbed.connect))
-        engine = PacedEngine(made.binding, hardware, devices, ledger, messages, only_bound=made.only_bound,
-                             watch=testbed.check)
-        all_before, stolen_before = processor_times()
-        begin = time.perf_counter()
-        recording = controlled(model, lambda controllers: engine.run(controllers, progress))
-        wall_s = time.perf_counter() - begin
-        all_ticks, stolen = (after - before for after, before in zip(
-            processor_times(), (all_before, stolen_before), strict=True))
-        steal = stolen / max(all_ticks, 1)
-        notes = engine.notes
-        facts = {**_facts(made, testbed, ledger), 'model_sha256': rounds.sha256, 'pacing': notes.pacing(),
-                 'steal': steal}
-        found = Measured(notes.tables(testbed.nodes), notes.summary(), facts, why_invalid(notes, steal))
-    return Execution(scenario, made.lowered.profiles, recording, 'paced', made.lowered.wall_s, wall_s,
-                     made.lowered.compile_wall_s, found)
+        expected = {place: made.inventory.n_workers(place) for place in made.binding.priorities()}
+        waiting('a word of all workers')
+        hellos = hardware.hellos(sum(expected.values()), HELLO_S_MAX)
+        check_workers(hellos, expected)
+        yield _Begun(name, testbed, devices, hardware, hellos)
 
 
-def _facts(made: Plan, testbed: Testbed, ledger: Ledger) -> dict[str, Any]:
-    provider = made.provider
+def _facts(made: Plan, begun: _Begun) -> dict[str, Any]:
     is_host = all(node.workers == 'started' for node in made.inventory.nodes.values())
     return {
         'testbed': 'host testbed' if is_host else 'nodes', 'places': sorted(made.binding.priorities()),
-        'model': 'none' if made.only_bound else 'simulated', 'workers': sorted(testbed.nodes.values()),
-        'broker': f'RabbitMQ {testbed.server_version}', 'kem_provider': f'{provider.name} {provider.version}',
-        'outcomes': dict(sorted(ledger.counts.items())), 'n_duplicates': ledger.counts['duplicate'],
+        'model': 'none' if made.only_bound else 'simulated', 'broker': f'RabbitMQ {begun.testbed.server_version}',
+        'kem_provider': f'{made.provider.name} {made.provider.version}',
+        'workers': [asdict(hello) for hello in begun.hellos],
     }

@@ -21,8 +21,8 @@ from typing import Self
 from hil.broker import topology
 from hil.broker.connection import Connection, Endpoint, connect
 from hil.broker.credentials import Credentials, to_environment
-from hil.broker.errors import BrokerError
-from hil.broker.names import Place, Role
+from hil.broker.errors import BrokerError, RefusedError
+from hil.broker.names import REPLY, ROLES, Place, Role, exchange_of
 from hil.broker.private import PrivateBroker
 from hil.inventory import Inventory
 from hil.keys.messages import subject_id
@@ -110,6 +110,26 @@ class Testbed:
     def connect(self, purpose: str) -> Connection:
         """Open a connection as the twin."""
         return connect(self._endpoint(), self._credentials('twin'), f'twin {purpose}')
+
+    def check_rights(self) -> str:
+        """Return which roles can connect, if none but the twin can read what workers reply.
+
+        Raises
+        ------
+        RefusedError
+            If one may do more than it should, or the broker refuses it.
+        """
+        for role in ROLES:
+            if role == 'twin':
+                continue
+            with connect(self._endpoint(), self._credentials(role), f'{role} check') as connection:
+                try:
+                    connection.subscribe(exchange_of(self._run, REPLY), 1)
+                except RefusedError:
+                    continue
+                raise RefusedError(f"{connection.where}: the role {role} may read the twin's replies; give it only the "
+                                   'rights of its own place')
+        return f'{", ".join(ROLES)}: each has its own'
 
     def start_workers(self, store: KeyStore) -> None:
         """Start the workers of this machine and wait until they are ready.

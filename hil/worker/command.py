@@ -21,6 +21,7 @@ from hil.keys.messages import subject_id
 from hil.private_file import read_private
 from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
+from hil.worker.hello import hello_of
 from hil.worker.keys import KeyRing, KeyStore
 from hil.worker.process import Post, Worker
 from hil.worker.stages import Bench
@@ -65,7 +66,8 @@ def work(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     status = Status(options.status)
-    bound = bind(options.suite, choose(options.provider))
+    provider = choose(options.provider)
+    bound = bind(options.suite, provider)
     bench = Bench(bound, KeyRing(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
                   UpdateStore(options.state / options.run) if options.state else None)
     dispatcher = Dispatcher(run_id(check_run_id(options.run)), bench, clock_id(), options.body_bytes_max)
@@ -76,7 +78,8 @@ def work(arguments: Sequence[str]) -> None:
     def connected(purpose: str) -> Connection:
         return connect(endpoint, credentials, f'{options.place} {options.node} {purpose}')
 
-    post = Post(options.run, options.place, _prefetches(options.queue or ['0']))
+    post = Post(options.run, options.place, _prefetches(options.queue or ['0']),
+                hello_of(options.node, options.place, f'{provider.name} {provider.version}', options.suite))
     worker = Worker(post, dispatcher, connected, status)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())

@@ -27,6 +27,7 @@ from hil.broker.connection import Connection, Delivery, Published
 from hil.broker.errors import BlockedError, BrokerError, MissingError, UnavailableError
 from hil.broker.names import DEAD, PLACES, REPLY, Place, exchange_of, key_of, queue_of
 from hil.worker.dispatcher import Dispatcher, Handled, dead_letter
+from hil.worker.hello import Hello
 from hil.worker.status import Status
 
 WAIT_S = 1.0  # how long a thread waits before it looks whether it is to stop
@@ -37,11 +38,12 @@ UNROUTABLE = 'unroutable'
 
 @dataclass(frozen=True)
 class Post:
-    """Where a worker stands: its run and place, and how many messages of each priority class it holds at most."""
+    """Where a worker stands: its run and place, how many messages of each class it holds at most, and who it is."""
 
     run: str
     place: Place
     prefetch: Mapping[int, int]
+    hello: Hello
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Worker:
         try:
             for priority, prefetch in self._post.prefetch.items():
                 self._consuming.subscribe(queue_of(self._post.run, self._post.place, priority), prefetch)
+            self._consuming.publish(exchange_of(self._post.run, REPLY), REPLY, b'', self._post.hello.to_headers())
             self._status.set_ready(is_ready=True)
             while not self._stop.is_set():
                 delivery = self._consuming.receive(WAIT_S)

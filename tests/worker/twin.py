@@ -23,6 +23,7 @@ from hil.ledger import Chain, Ledger
 from hil.wire.codec import decode, encode
 from hil.wire.message import Message
 from hil.wire.names import run_id
+from hil.worker.hello import hello_in
 from tests.worker.hospital import Hospital
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -145,6 +146,9 @@ class Twin:
         """Take a reply, if one comes."""
         delivery = self.receiving.receive(wait_s)
         if delivery is None:
+            return None
+        if hello_in(delivery.headers) is not None:
+            self.receiving.acknowledge(delivery)
             return None
         reply = decode(delivery.body)
         self.seen.append(reply)
