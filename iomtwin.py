@@ -291,6 +291,8 @@ InventoryName = Annotated[str, typer.Option('--inventory', metavar='INVENTORY',
                                             help='A .yaml file, or the name of a shipped one.')]
 RunId = Annotated[str | None, typer.Option('--run', metavar='RUN',
                                            help='The id that workers elsewhere were started with; else a fresh one.')]
+KeysFile = Annotated[Path | None, typer.Option('--keys-file', metavar='FILE',
+                                               help='Where the keys of workers elsewhere are left for the run.')]
 Provider = Annotated[str | None, typer.Option(metavar='NAME', help='Who does ML-KEM; else the fastest.')]
 
 
@@ -304,6 +306,7 @@ def hil_run(
     seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="In place of the scenario's.")] = None,
     provider: Provider = None,
     run_id: RunId = None,
+    keys_file: KeysFile = None,
     overrides: Overrides = None,
     out: Out = Path('results'),
 ) -> None:
@@ -320,7 +323,7 @@ def hil_run(
     loaded, origin = load(scenario, overrides or [])
     chosen = with_seed(loaded, loaded.seed if seed is None else seed)
     made = plan(chosen, origin, load_inventory(inventory), only_bound=only_bound, provider=provider,
-                run=run_id)
+                run=run_id, keys_file=keys_file)
     target = scenario_folder(out / 'hil', chosen, made.lowered.profiles) / f'seed-{chosen.seed}'
     with (unwinding(), complete_folder(target) as folder, waiting_line() as waiting,
           progress_bar(chosen.name, [chosen.duration]) as progress):
@@ -337,6 +340,7 @@ def hil_check(
     inventory: InventoryName = 'local',
     provider: Provider = None,
     run_id: RunId = None,
+    keys_file: KeysFile = None,
     overrides: Overrides = None,
 ) -> None:
     """Check that a scenario can be run on an inventory, and that its broker is there and its rights are right."""
@@ -347,7 +351,8 @@ def hil_check(
     from sim.loading import load
 
     loaded, origin = load(scenario, overrides or [])
-    made = plan(loaded, origin, load_inventory(inventory), provider=provider, run=run_id)
+    made = plan(loaded, origin, load_inventory(inventory), provider=provider, run=run_id,
+                keys_file=keys_file)
     with unwinding(), waiting_line() as waiting:
         rows = inspect(made, waiting=waiting)
     show(plain_table(rows))

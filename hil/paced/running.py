@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from hil.broker.names import check_run_id, new_run_id
@@ -24,6 +25,7 @@ from hil.paced.notes import processor_times, why_invalid
 from hil.paced.testbed import Order, Testbed
 from hil.wire.names import run_id
 from hil.worker.hello import Hello
+from sim.errors import InputError
 from sim.loading import Origin
 from sim.running import Execution, Lowered, controlled, prepare
 from sim.running import Hardware as Measured
@@ -32,6 +34,7 @@ from sim.scenario import Scenario
 CHAINS_MAX = 2_000  # in flight; a queue takes 10,000
 BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
 HELLO_S_MAX = 30.0  # for all workers to say that they are there, when those of this machine are ready
+FAR_HELLO_S_MAX = 600.0  # for those elsewhere, which people start
 Waiting = Callable[[str], None]
 Progress = Callable[[float, int], None]  # seconds since the start of the run, jobs launched
 
@@ -46,10 +49,11 @@ class Plan:
     binding: Binding
     only_bound: bool
     provider: Provider
+    keys_file: Path | None  # where workers' keys are left for those who are elsewhere
 
 
 def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound: bool = False,
-         provider: str | None = None, run: str | None = None) -> Plan:
+         provider: str | None = None, run: str | None = None, keys_file: Path | None = None) -> Plan:
     """Return a scenario made ready for hardware: all that can be wrong without a broker shows here.
 
     Parameters
@@ -57,7 +61,9 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
     provider
         Who does ML-KEM; the fastest that is installed.
     run
-        The run's id, with which workers elsewhere were started; a fresh one if there are none.
+        The run's id, with which workers elsewhere are started; a fresh one if there are none.
+    keys_file
+        Where the keys are to be left that workers elsewhere need.
 
     Raises
     ------
@@ -69,7 +75,11 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
     binding = bind(scenario, lowered.model, offered)
     check_bodies(binding, BODY_BYTES_MAX)
     check_load(binding, inventory)
-    return Plan(check_run_id(run or new_run_id()), lowered, inventory, binding, only_bound, choose(provider))
+    far = [name for name, node in inventory.nodes.items() if node.workers == 'elsewhere']
+    if far and (run is None or keys_file is None):
+        raise InputError(f'{far[0]}: its workers are started elsewhere, and need the id of the run and its keys; say '
+                         '--run and --keys-file')
+    return Plan(check_run_id(run or new_run_id()), lowered, inventory, binding, only_bound, choose(provider), keys_file)
 
 
 @dataclass(frozen=True)
@@ -151,11 +161,12 @@ def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
         waiting('the keys of devices')
         devices = stack.enter_context(
             Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX))
-        testbed.start_workers(devices.store)
+        testbed.start_workers(devices.store, made.keys_file)
         hardware = stack.enter_context(Hardware(name, testbed.connect))
         expected = {place: made.inventory.n_workers(place) for place in made.binding.priorities()}
         waiting('a word of all workers')
-        hellos = hardware.hellos(sum(expected.values()), HELLO_S_MAX)
+        is_far = made.keys_file is not None
+        hellos = hardware.hellos(sum(expected.values()), FAR_HELLO_S_MAX if is_far else HELLO_S_MAX)
         check_workers(hellos, expected)
         yield _Begun(name, testbed, devices, hardware, hellos)
 

@@ -131,8 +131,8 @@ class Testbed:
                                    'rights of its own place')
         return f'{", ".join(ROLES)}: each has its own'
 
-    def start_workers(self, store: KeyStore) -> None:
-        """Start the workers of this machine and wait until they are ready.
+    def start_workers(self, store: KeyStore, keys_file: Path | None = None) -> None:
+        """Start the workers of this machine and wait until they are ready; leave the keys of the others in a file.
 
         Raises
         ------
@@ -140,8 +140,13 @@ class Testbed:
             If one ends, or is not ready in time; with what it said.
         """
         keys = self._folder / 'keys.json'
-        keys.touch(0o600)
-        keys.write_text(json.dumps(store.to_json()))
+        for path in (keys, keys_file):
+            if path is not None:
+                path.unlink(missing_ok=True)  # of another run, and perhaps not for its owner alone
+                path.touch(0o600)
+                path.write_text(json.dumps(store.to_json()))
+        if keys_file is not None:
+            self._stack.callback(keys_file.unlink, missing_ok=True)
         for node_name, node in self._inventory.nodes.items():
             for place, n in node.places.items():
                 if node.workers == 'started' and place in self._order.priorities:

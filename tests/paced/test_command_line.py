@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from hil.broker import topology
 from hil.broker.connection import connect
+from hil.broker.credentials import to_environment
 from hil.broker.names import REPLY, exchange_of, new_run_id
 from hil.broker.private import PrivateBroker
 from tests.broker.processes import wait_until
@@ -107,18 +109,50 @@ def test_clean_removes_dead_runs_and_leaves_living_ones(tmp_path: Path) -> None:
         topology.declare(twin, dead, {'crypto': [0]})
         topology.declare(twin, living, {'crypto': [0]})
         twin.subscribe(exchange_of(living, REPLY), 1)
-        credentials = tmp_path / 'credentials.json'
-        credentials.touch(0o600)
-        credentials.write_text(json.dumps({role: {'user': user.user, 'password': user.password}
-                                           for role, user in broker.users.items()}))
-        inventory = tmp_path / 'lab-inventory.yaml'
-        inventory.write_text(json.dumps({
-            'broker': {'url': broker.endpoint.url, 'ca': str(broker.endpoint.ca), 'credentials': str(credentials)},
-            'nodes': {'far': {'places': {'crypto': 1}}}}))
+        inventory = far_inventory(tmp_path, broker, 'crypto')
         code, out, errors = ended(hil('clean', '--inventory', inventory, temporary=tmp_path / 'tmp'))
         assert (code, errors) == (0, '')
         assert out.splitlines() == [f'{dead}: removed, with 0 messages', f'{living}: lives, 0 workers; left alone']
         assert [run.run_id for run in topology.runs(twin)] == [living]
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_workers_elsewhere_are_waited_for(tmp_path: Path) -> None:
+    """With the run's id and its keys, which only their owner may read, they are a part of it; the keys go with it."""
+    with PrivateBroker(run_id='tuesday') as broker:
+        inventory, keys = far_inventory(tmp_path, broker, 'crypto'), tmp_path / 'keys.json'
+        command = hil('run', LAB, '--inventory', inventory, '--run', 'tuesday', '--keys-file', keys, '--set',
+                      'duration=3 s', '--set', 'learning=null', '--out', tmp_path / 'out', temporary=tmp_path / 'tmp')
+        wait_until(lambda: keys.exists() and keys.read_text().endswith('}'), 'the keys are there')
+        assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+        worker = subprocess.Popen(
+            [sys.executable, '-m', 'hil.worker', '--broker', broker.endpoint.url, '--ca', str(broker.endpoint.ca),
+             '--node', 'far', '--run', 'tuesday', '--keys', str(keys), '--queue=0', '--queue=1'], cwd=ROOT,
+            env=os.environ | to_environment('crypto', broker.users['crypto']))
+        try:
+            code, out, errors = ended(command)
+        finally:
+            worker.terminate()
+            worker.wait()
+    assert (code, errors) == (0, '')
+    assert 'crypto on hardware' in out
+    assert not keys.exists()
+    (folder,) = (tmp_path / 'out' / 'hil').glob('lab-*/seed-1')
+    workers = json.loads((folder / 'manifest.json').read_text())['hardware']['workers']
+    assert [each['node'] for each in workers] == ['far']
+    assert pl.read_parquet(folder / 'work.parquet')['stage'].unique().to_list() == ['aead.open']
+
+
+def far_inventory(folder: Path, broker: PrivateBroker, place: str) -> Path:
+    """Write an inventory of a node elsewhere that offers a place, on a broker that is there."""
+    credentials, inventory = folder / 'credentials.json', folder / 'inventory.yaml'
+    credentials.touch(0o600)
+    credentials.write_text(json.dumps({role: {'user': user.user, 'password': user.password}
+                                       for role, user in broker.users.items()}))
+    inventory.write_text(json.dumps({
+        'broker': {'url': broker.endpoint.url, 'ca': str(broker.endpoint.ca), 'credentials': str(credentials)},
+        'nodes': {'far': {'places': {place: 1}}}}))
+    return inventory
 
 
 REFUSED = {
