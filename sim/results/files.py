@@ -46,6 +46,8 @@ class Manifest(BaseModel):
     engine: str = ''
     trace: Literal['none', 'jobs', 'stages'] = 'none'
     is_valid: bool = True
+    invalid_because: str | list[str] | None = None
+    warnings: list[str] = []
     security: Security | None = None
     written_at: str = ''
     versions: dict[str, str] = {}
@@ -59,6 +61,7 @@ class Manifest(BaseModel):
     simulated_s: float = 0.0
     lowering_wall_s: float = 0.0
     engine_wall_s: float = 0.0
+    compile_wall_s: float = 0.0
     peak_memory_mib: Count = 0
 
 
@@ -83,12 +86,17 @@ MANIFEST = TypeAdapter(Manifest)
 SUMMARY = TypeAdapter(list[SummaryRow])
 
 TEXT, WHOLE, REAL, TRUTH = 'texts', 'whole numbers', 'numbers', 'truths'
-COLUMNS: Mapping[str, Mapping[str, str]] = {  # of each table, those that are read
+COLUMNS: Mapping[str, Mapping[str, str]] = {  # of every table that a run may have, those that are read
     'jobs': {'job': WHOLE, 'flow': TEXT, 'class': TEXT, 'launched_s': REAL, 'latency_s': REAL, 'outcome': TEXT,
              'is_counted': TRUTH},
     'stages': {'job': WHOLE, 'hop': WHOLE, 'stage': TEXT, 'place': TEXT, 'finished_s': REAL, 'service_s': REAL},
     'rounds': {'round': WHOLE, 'started_s': REAL, 'n_selected': WHOLE, 'n_delivered': WHOLE, 'quorum_met': TRUTH,
                'round_time_s': REAL, 'distribution_time_s': REAL},
+    'keys': {'event': TEXT, 'cause': TEXT, 'class': TEXT, 'device': WHOLE, 'due_s': REAL, 'ended_s': REAL},
+    # What workers measured, of a run on hardware: a row a chain of stages, and a row a stage.
+    'chains': {'job': WHOLE, 'flow': TEXT, 'outcome': TEXT, 'round_trip_s': REAL, 'waiting_s': REAL, 'service_s': REAL,
+               'broker_and_wire_s': REAL},
+    'work': {'job': WHOLE, 'flow': TEXT, 'stage': TEXT, 'place': TEXT, 'node': TEXT, 'wall_s': REAL, 'cpu_s': REAL},
     'devices': {'class': TEXT, 'device': WHOLE},
     'stations': {'station': TEXT, 'kind': TEXT, 'servers': WHOLE, 'utilisation': REAL, 'served': WHOLE,
                  'waiting_mean': REAL, 'waiting_max': WHOLE, 'dropped': WHOLE, 'redelivered': WHOLE},
