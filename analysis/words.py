@@ -96,6 +96,12 @@ def security_said(security: Mapping[str, Any] | None) -> list[tuple[str, str]]:
             ('Forward secrecy', security['forward_secrecy'])]
 
 
+def primitives_used(security: Mapping[str, Any]) -> list[str]:
+    """Return the primitives that are in some flow, as a manifest says: one without a category is in none."""
+    claimed = (('kem', 'key_category'), ('signature', 'signature_category'))
+    return [security['aead'], *(security[part] for part, category in claimed if security[category] is not None)]
+
+
 def _category(category: int | None, name: str) -> str:
     if category is None:
         return f'{name} is not used'
