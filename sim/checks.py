@@ -4,15 +4,16 @@ Each check yields (location, message); the first one found is reported.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 
 from sim import wire
-from sim.errors import InputError, suggestion
+from sim.errors import suggestion
 from sim.hospital import AUTHORITY, CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.loading import Origin
 from sim.placement import reserved_cores, server_cores
-from sim.profiles import load_profile
+from sim.profiles import Profile
 from sim.scenario import DeviceClass, Scenario
 from sim.yaml_source import Location
 
@@ -26,15 +27,16 @@ DURATION_MAX_S = 1e9  # thirty years; beyond, a float is coarser than a microsec
 TAKEN = re.compile(rf'{CORE}|{CLUSTER}|{SERVER}|{AUTHORITY}|broker|(floor|crypto)-.*|.*-link')  # names of other parts
 
 
-def check(scenario: Scenario, origin: Origin) -> None:
-    """Refuse a scenario whose parts do not fit together.
+def check(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile]) -> None:
+    """Refuse a scenario whose parts do not fit together; `profiles` are those that it uses, by their names in it.
 
     Raises
     ------
     InputError
         With the first thing found.
     """
-    findings = (_times, _wards, _devices, _edge, _learning, _keys, _outages)
+    edge = partial(_edge, profiles=profiles)
+    findings = (_times, _wards, _devices, edge, _learning, _keys, _outages)
     first = next(chain.from_iterable(find(scenario) for find in findings), None)
     if first is not None:
         raise origin.error(*first)
@@ -105,7 +107,7 @@ def _n_devices(scenario: Scenario, device: DeviceClass) -> int:
     return sum(n_at_beds(device.per_bed, [ward.beds for ward in wards for _ in range(ward.count)]))
 
 
-def _edge(scenario: Scenario) -> Findings:
+def _edge(scenario: Scenario, profiles: Mapping[str, Profile]) -> Findings:
     nodes, node = scenario.edge.nodes, scenario.broker.node
     for name in nodes:
         if TAKEN.fullmatch(name):
@@ -114,21 +116,13 @@ def _edge(scenario: Scenario) -> Findings:
         yield ('broker', 'node'), _unknown(node, [SERVER, *nodes], 'edge.nodes')
     for name, computer in nodes.items():
         reserved = reserved_cores(scenario, name)
-        try:
-            cores = load_profile(computer.profile).cores.value
-        except InputError as error:
-            yield ('edge', 'nodes', name, 'profile'), str(error)
-            continue
+        cores = profiles[computer.profile].cores.value
         if reserved > cores:
             yield ('edge', 'nodes', name), (
                 f'has {cores:g} cores, but pods, broker and K3s reserve {reserved:g}; take fewer replicas or '
                 'pod_cores, or more nodes')
     server = scenario.edge.server
-    try:
-        cores = load_profile(server.profile).cores.value
-    except InputError as error:
-        yield ('edge', 'server', 'profile'), str(error)
-        return
+    cores = profiles[server.profile].cores.value
     if server.cores > cores:
         yield ('edge', 'server', 'cores'), (
             f'{server.cores} are more than the {cores:g} of its profile {server.profile}; take fewer, or a profile of '

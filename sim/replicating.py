@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,8 @@ from pathlib import Path
 
 from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
+from sim.profiles import Profile
+from sim.resolving import profiles_of
 from sim.results.contents import scenario_folder, write_run
 from sim.results.folder import Run, complete_folder, read_run, remove_partial
 from sim.results.recording import Trace
@@ -39,8 +41,21 @@ class Plan:
 
     scenario: Scenario
     origin: Origin
+    profiles: Mapping[str, Profile]  # what the scenario uses: all seeds are of the same, whatever becomes of the files
     seed: int
     engine: EngineName = 'auto'
+
+
+def plan_runs(scenario: Scenario, origin: Origin, seeds: Iterable[int], engine: EngineName = 'auto') -> list[Plan]:
+    """Return a plan for each seed of a scenario.
+
+    Raises
+    ------
+    InputError
+        If a profile cannot be read.
+    """
+    profiles = profiles_of(scenario, origin)
+    return [Plan(scenario, origin, profiles, seed, engine) for seed in seeds]
 
 
 def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], object] | None = None,
@@ -62,8 +77,8 @@ def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], ob
             progress(min(now_s / end_s, 1.0), n_jobs)
 
     try:
-        lowered = prepare(scenario, plan.origin)  # bad input is told before a folder is made
-        target = scenario_folder(out, scenario, lowered.profiles) / f'seed-{plan.seed}'
+        lowered = prepare(scenario, plan.origin, plan.profiles)  # bad input is told before a folder is made
+        target = scenario_folder(out, scenario, plan.profiles) / f'seed-{plan.seed}'
         with complete_folder(target) as folder:
             write_run(folder, execute_lowered(lowered, engine=plan.engine, trace=trace, progress=report))
             problem = _finished(finish, folder).replace(str(folder), str(target))
@@ -125,7 +140,7 @@ def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish
             worker.join(END_S)
     finally:
         _stop(workers)
-        for parent in {scenario_folder(out, plan.scenario) for plan in plans}:
+        for parent in {scenario_folder(out, plan.scenario, plan.profiles) for plan in plans}:
             for worker in workers:
                 if worker.pid is not None:
                     remove_partial(parent, worker.pid)

@@ -30,7 +30,7 @@ Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
 
 @dataclass(frozen=True)
 class Lowered:
-    """A scenario and its Model, with the profiles as they were read."""
+    """A scenario and its Model, with the profiles that it was made of."""
 
     scenario: Scenario
     profiles: Mapping[str, Profile]
@@ -79,8 +79,13 @@ def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', 
     return execute_lowered(prepare(scenario, origin), engine=engine, trace=trace, progress=progress)
 
 
-def prepare(scenario: Scenario, origin: Origin) -> Lowered:
+def prepare(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | None = None) -> Lowered:
     """Lower a scenario: all that can be wrong with it shows here. The peak memory of its run counts from here on.
+
+    Parameters
+    ----------
+    profiles
+        What it uses, see `resolving.profiles_of`; None: read now.
 
     Raises
     ------
@@ -90,7 +95,8 @@ def prepare(scenario: Scenario, origin: Origin) -> Lowered:
     forget_peak()
     begin = time.perf_counter()
     with compilation_timed() as compilation:
-        model, profiles = lower(scenario, origin), profiles_of(scenario)
+        profiles = profiles_of(scenario, origin) if profiles is None else profiles
+        model = lower(scenario, origin, profiles)
     wall_s = time.perf_counter() - begin - compilation.wall_s
     return Lowered(scenario, profiles, model, wall_s, compilation.wall_s)
 
