@@ -17,6 +17,8 @@ from sim.model import (
     CONSUMER,
     FIRST_CONSUMER_SLOT,
     LINK,
+    N_CONSUMER_SLOTS,
+    N_SLOTS,
     NO_RADIO,
     PRIORITY,
     QUEUE,
@@ -74,7 +76,7 @@ def _table(kind: type, rows: Sequence[Mapping[str, object]], skip: Iterable[str]
     columns = {}
     for column in fields(kind):
         if column.name not in skip:
-            dtype = np.float64 if column.type == 'Floats' or 'float64' in str(column.type) else np.int64
+            dtype = np.float64 if 'float64' in str(column.type) else np.int64
             columns[column.name] = np.array([row[column.name] for row in rows], dtype)
     return columns
 
@@ -278,7 +280,7 @@ class ModelBuilder:
             stations=Stations(
                 name=tuple(str(row['name']) for row in self._stations),
                 kind=tuple(str(row['kind']) for row in self._stations), server_speed=np.array(self._speeds, np.float64),
-                slots=np.array([row['slots'] for row in self._stations], np.int64).reshape(-1, 4),
+                slots=np.array([row['slots'] for row in self._stations], np.int64).reshape(-1, N_CONSUMER_SLOTS),
                 **_table(Stations, self._stations, skip=('name', 'kind', 'server_speed', 'slots')),
             ),
             hops=Hops(**_table(Hops, self._hops)),
@@ -323,7 +325,7 @@ class ModelBuilder:
         return Attachments(
             name=tuple(name for name, _, _ in self._attachments),
             group=np.array([group for _, group, _ in self._attachments], np.int64),
-            slots=np.array([slots for _, _, slots in self._attachments], np.int64).reshape(-1, 4),
+            slots=np.array([slots for _, _, slots in self._attachments], np.int64).reshape(-1, N_SLOTS),
         )
 
     def _build_sources(self) -> Sources:
