@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def _interned(names: list[str], name: str) -> int:
     return names.index(name)
 
 
-def _table(kind: type, rows: Sequence[Mapping[str, object]], skip: Iterable[str] = ()) -> dict[str, NDArray]:  # type: ignore[type-arg]
+def _table(kind: type, rows: Sequence[Mapping[str, object]], skip: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
     """Turn rows into one array a column; the dtype is the column's annotation."""
     columns = {}
     for column in fields(kind):
@@ -123,6 +124,7 @@ class ModelBuilder:
         self._by_hour: list[tuple[float, ...]] = []
         self._listed: list[tuple[int, float]] = []
         self._queues: list[dict[str, object]] = []
+        self._consumers: list[tuple[int, ...]] = []
         self.curve((0.0, 1.0), (0.0, 1.0))
         self.law(laws.CONSTANT)
 
@@ -259,9 +261,10 @@ class ModelBuilder:
     ) -> int:
         """Add a broker queue."""
         self._queues.append({
-            'name': name, 'consumers': tuple(consumers), 'prefetch': prefetch, 'capacity': capacity,
+            'name': name, 'prefetch': prefetch, 'capacity': capacity,
             'deliver_s': deliver_s, 'acknowledge_s': acknowledge_s, 'detect_s': detect_s, 'broker': broker,
         })
+        self._consumers.append(tuple(consumers))
         return len(self._queues) - 1
 
     def build(self, *, duration_s: float, warm_up_s: float = 0.0, drain_s: float = math.inf,
@@ -290,8 +293,7 @@ class ModelBuilder:
             entities=Entities(*columns), attachments=self._build_attachments(), sources=self._build_sources(),
             queues=Queues(
                 name=tuple(str(row['name']) for row in self._queues),
-                consumers=tuple(row['consumers'] for row in self._queues),  # type: ignore[misc]
-                **_table(Queues, self._queues, skip=('name', 'consumers')),
+                consumers=tuple(self._consumers), **_table(Queues, self._queues, skip=('name', 'consumers')),
             ),
             changes=Changes(
                 time_s=np.array([c[0] for c in self.changes], np.float64), target=tuple(c[1] for c in self.changes),
@@ -310,13 +312,13 @@ class ModelBuilder:
 
     def _build_laws(self) -> Laws:
         quantiles: list[float] = []
-        rows = []
+        rows: list[tuple[float, ...]] = []
         for kind, parameters in self._law_rows:
             if kind == laws.EMPIRICAL:
                 rows.append((float(len(quantiles)), float(len(parameters)), 0.0))
                 quantiles.extend(parameters)
             else:
-                rows.append((*parameters, 0.0, 0.0, 0.0)[:3])  # type: ignore[arg-type]
+                rows.append((*parameters, 0.0, 0.0, 0.0)[:3])
         a, b, c = np.array(rows, np.float64).T.copy()
         return Laws(kind=np.array([kind for kind, _ in self._law_rows], np.int64), a=a, b=b, c=c,
                     quantiles=np.array(quantiles, np.float64))
