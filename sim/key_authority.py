@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.model import DELIVERED, KeyPlan, RevocationPlan
+from sim.model import DELIVERED, Ints, KeyPlan, RevocationPlan
 from sim.results.recording import KeyCause, KeyEvent, KeyRow
-from sim.worlds import Controller, Ints, World
+from sim.worlds import Controller, World
 
 
 class KeyAuthority:

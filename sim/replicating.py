@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from sim.engines import Progress
 from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
 from sim.profiles import Profile
@@ -30,7 +31,7 @@ from sim.results.recording import Trace
 from sim.running import EngineName, execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
 
-Progress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
+PlanProgress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
 END_S = 10.0  # what workers get to tidy up
 ENDED = 143  # 128 + SIGTERM
 
@@ -59,7 +60,7 @@ def plan_runs(scenario: Scenario, origin: Origin, seeds: Iterable[int], engine: 
 
 
 def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], object] | None = None,
-             progress: Callable[[float, int], None] | None = None) -> Run:
+             progress: Progress | None = None) -> Run:
     """Make one run and write its folder, to which `finish` may then add files.
 
     Raises
@@ -102,7 +103,7 @@ def _finished(finish: Callable[[Path], object] | None, folder: Path) -> str:
 
 
 def simulate_all(plans: Sequence[Plan], out: Path, *, n_processes: int, trace: Trace,
-                 finish: Callable[[Path], object] | None = None, progress: Progress | None = None) -> list[Run]:
+                 finish: Callable[[Path], object] | None = None, progress: PlanProgress | None = None) -> list[Run]:
     """Make all runs, in the order of the plans.
 
     Raises
@@ -127,7 +128,7 @@ def _ignore(plan: int, share: float, n_jobs: int) -> None:
 
 
 def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish: Callable[[Path], object] | None,
-                  tell: Progress) -> list[Run]:
+                  tell: PlanProgress) -> list[Run]:
     context = multiprocessing.get_context('spawn')
     pipes = [context.Pipe() for _ in range(n)]
     workers = [context.Process(target=_work, args=(theirs, out, trace, finish), daemon=True) for _, theirs in pipes]
@@ -182,7 +183,7 @@ def _stop(workers: Sequence[SpawnProcess]) -> None:
             worker.join()
 
 
-def _follow(workers: Mapping[Connection, SpawnProcess], plans: Sequence[Plan], tell: Progress) -> dict[int, Path]:
+def _follow(workers: Mapping[Connection, SpawnProcess], plans: Sequence[Plan], tell: PlanProgress) -> dict[int, Path]:
     """Hand out the plans, one at a time to each worker, and collect what they say until every plan has its folder."""
     tasks = iter(enumerate(plans))
     folders: dict[int, Path] = {}

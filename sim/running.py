@@ -11,7 +11,7 @@ import polars as pl
 
 from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
-from sim.engines import compiled, reference
+from sim.engines import Progress, compiled, reference
 from sim.footprint import check_memory, forget_peak
 from sim.key_authority import KeyAuthority
 from sim.loading import Origin
@@ -25,7 +25,6 @@ from sim.worlds import Controller
 
 EngineName = Literal['auto', 'simpy', 'compiled']
 ENGINES: tuple[EngineName, ...] = ('auto', 'simpy', 'compiled')
-Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
 
 
 @dataclass(frozen=True)

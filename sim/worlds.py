@@ -10,11 +10,7 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from sim.model import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -79,9 +75,9 @@ class World(Protocol):
     def inbox(self) -> Inbox:
         """Return a new inbox."""
 
-    def launch(self, flow: str, entities: Ints, *, inbox: Any = None, variant: str = 'default',
+    def launch(self, stream: str, entities: Ints, *, inbox: Any = None, variant: str = 'default',
                amounts: Mapping[str, float | Floats] | None = None, deadline_s: float | None = None) -> Ints:
-        """Launch one job for each entity row and return the job numbers, shape ``(n_entities,)``.
+        """Launch one job of a stream for each entity row and return the job numbers, shape ``(n_entities,)``.
 
         `amounts` replaces the amount of a stage, by name: one number, or one for each entity. `deadline_s` counts
         from now.

@@ -23,6 +23,7 @@ from hil.paced.messages import Messages, subjects
 from hil.paced.notes import processor_times, why_invalid
 from hil.paced.testbed import Order, Testbed
 from hil.wire.names import run_id
+from sim.engines import Progress
 from sim.loading import Origin
 from sim.running import Execution, Lowered, controlled, prepare
 from sim.running import Hardware as Measured
@@ -31,7 +32,6 @@ from sim.scenario import Scenario
 CHAINS_MAX = 2_000  # in flight; a queue takes 10,000
 BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
 Waiting = Callable[[str], None]
-Progress = Callable[[float, int], None]  # seconds since the start of the run, jobs launched
 
 
 @dataclass(frozen=True)

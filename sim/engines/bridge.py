@@ -15,12 +15,12 @@ import numpy as np
 
 from sim.energy import energy_j
 from sim.laws import WAKE, event_key, name_key, selection
-from sim.worlds import Controller, Floats, Ints, Outcomes, Sleep, Take
+from sim.worlds import Controller, Outcomes, Sleep, Take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sim.model import Model
+    from sim.model import Floats, Ints, Model
 
 
 class Inbox:
