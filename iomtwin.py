@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sim.interrupts import INTERRUPTED, LINE, leaving, unwinding
+from analysis.interrupts import INTERRUPTED, LINE, leaving, unwinding
 
 with leaving():  # these imports take long enough to be interrupted
     import typer
