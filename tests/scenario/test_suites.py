@@ -14,7 +14,7 @@ from sim.resolving import resolved_yaml
 from sim.results.summary import summarise
 from sim.running import prepare, run_model
 from sim.security import claims
-from sim.suites import DEFAULT, PARTS, SUITES, variant
+from sim.suites import DEFAULT, KEM_CATEGORY, PARTS, SIGNATURE_CATEGORY, SUITES, variant
 from tests.results.runs import hash_of
 from tests.scenario.clinic import CLINIC, model_of, scenario_of
 
@@ -237,13 +237,8 @@ def test_the_documented_table_is_what_the_code_says() -> None:
     expected = []
     for name, suite in SUITES.items():
         expected.append(f'| `{name}` | {suite.kem} | {suite.aead} | {suite.signature} | {suite.implementation} '
-                        f'| {suite.key_category or "none"} | {suite.signature_category or "none"} |')
+                        f'| {KEM_CATEGORY[suite.kem] or "none"} | {SIGNATURE_CATEGORY[suite.signature] or "none"} |')
         columns = (', '.join(runners(name, *stages)) for stages in (TELEMETRY, LEARNING, KEY_LIFE))
         expected.append(f'| `{name}` | {" | ".join(columns)} |')
     text = (ROOT / 'docs' / 'suites.md').read_text()
     assert sorted(re.findall(r'^\| `.*', text, re.MULTILINE)) == sorted(expected)
-
-
-def test_the_documented_condition_of_forward_secrecy_is_every_suite_s() -> None:
-    """The page says once, for all suites, when a suite gives forward secrecy; so all must be alike in it."""
-    assert all(suite.is_forward_secret_if_ephemeral for suite in SUITES.values())
