@@ -48,7 +48,7 @@ class KeyAuthority:
     def controllers(self) -> list[Controller]:
         """Return what runs from the beginning."""
         started = [Controller('keys by time', self._rotate)]
-        if math.isfinite(self._plan.usage_bytes) and self._plan.usage_check_s < self._plan.ends_s:
+        if self._plan.usage_check_s < self._plan.ends_s:
             started.append(Controller('keys by usage', self._watch_usage))
         started += [Controller(f'revocation {i}', self._revocation(i, revocation))
                     for i, revocation in enumerate(self._plan.revocations)]
@@ -198,9 +198,9 @@ class KeyAuthority:
                 row.attempts += 1
             await world.sleep(self._plan.retry_s)
 
-    async def _exchange(self, world: World, flow: str, entity: Ints) -> bool:
+    async def _exchange(self, world: World, stream: str, entity: Ints) -> bool:
         inbox = world.inbox()
-        world.launch(flow, entity, inbox=inbox)
+        world.launch(stream, entity, inbox=inbox)
         outcomes = await inbox.take(1, self._plan.deadline_s)
         return bool((outcomes.outcome == DELIVERED).any())
 
