@@ -15,6 +15,7 @@ from sim.loading import Origin
 from sim.placement import reserved_cores, server_cores
 from sim.profiles import Profile
 from sim.scenario import DeviceClass, Scenario
+from sim.values import RUN_S_MAX
 from sim.yaml_source import Location
 
 Findings = Iterator[tuple[Location, str]]
@@ -23,7 +24,6 @@ ACCESS_POINTS_MAX = 100_000  # a region's; objects, about 10 KiB each while it i
 MESSAGES_MAX = 1e12  # four days at three million a second
 REKEYS_MAX = 1e7  # about a quarter of an hour; each is a coroutine
 MESSAGE_BYTES_MAX = 128 << 20  # RabbitMQ 3.10: max_message_size
-DURATION_MAX_S = 1e9  # thirty years; beyond, a float is coarser than a microsecond's tenth
 TAKEN = re.compile(rf'{CORE}|{CLUSTER}|{SERVER}|{AUTHORITY}|broker|(floor|crypto)-.*|.*-link')  # names of other parts
 
 
@@ -45,8 +45,8 @@ def check(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile]) -
 def _times(scenario: Scenario) -> Findings:
     if scenario.warm_up >= scenario.duration:
         yield ('warm_up',), f'{scenario.warm_up:g} s is not shorter than the duration, {scenario.duration:g} s'
-    if scenario.duration > DURATION_MAX_S:
-        yield ('duration',), f'{scenario.duration:g} s is too long; at most {DURATION_MAX_S:g} s'
+    if scenario.duration > RUN_S_MAX:
+        yield ('duration',), f'{scenario.duration:g} s is too long; at most {RUN_S_MAX:g} s'
 
 
 def _wards(scenario: Scenario) -> Findings:

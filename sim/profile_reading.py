@@ -12,9 +12,8 @@ from pydantic_core import ErrorDetails
 from sim.errors import InputError
 from sim.profile_schema import ProfileEntry, seconds
 from sim.units import quantity
+from sim.values import RUN_S_MAX
 from sim.yaml_source import Location, in_file, line_of, read_yaml
-
-COST_S_MAX = 1e9  # the longest run
 
 
 def read_entry(file: str, text: str, stem: str) -> ProfileEntry:
@@ -49,8 +48,8 @@ def _bad_curves(entry: ProfileEntry) -> Iterator[tuple[Location, str]]:
             for i, text in enumerate(cost.texts()):
                 at: Location = ('costs', stage, variant, *(('points', i) if cost.points else ('value',)))
                 time_s = seconds(text, clock_hz)
-                if time_s > COST_S_MAX:
-                    yield at, f"found '{text}'; expected at most {COST_S_MAX:g} s; correct it"
+                if time_s > RUN_S_MAX:
+                    yield at, f"found '{text}'; expected at most {RUN_S_MAX:g} s; correct it"
                 if time_s < before_s:
                     yield at, (f"found '{text}' for a larger size, less time than before; expected no falling curve; "
                                'correct the points')
