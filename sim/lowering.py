@@ -123,7 +123,7 @@ def _add_outages(builder: ModelBuilder, scenario: Scenario, origin: Origin, hosp
             known = [*scenario.edge.nodes, 'broker', 'crypto-1', 'floor-1-uplink', 'core-link',
                      hospital.access_points[0].name]
             raise origin.error(('outages', i, 'target'), f"'{outage.target}' is not a part of this hospital; "
-                               f'parts are, for example, {", ".join(known)}')
+                               f'name one, for example {", ".join(known)}')
         for row in builder.targets[outage.target]:
             downs.setdefault(row, []).append((outage.begin, outage.end))
     for row, intervals in downs.items():  # a station is up when nothing that it is part of is down

@@ -98,7 +98,8 @@ class Stream(Part):
     def _one_timing(self) -> 'Stream':
         given = [name for name in ('period', 'rate', 'arrivals') if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f'needs exactly one of period, rate and arrivals; found {" and ".join(given) or "none"}')
+            raise ValueError(f'needs exactly one of period, rate and arrivals, has {" and ".join(given) or "none"}; '
+                             f'{"remove the others" if given else "add one"}')
         if (self.period or 0.0) > RUN_S_MAX or (self.rate or 1.0) < 1.0 / RUN_S_MAX:
             raise ValueError(f'sends less than once in {RUN_S_MAX:g} s; leave the stream out')
         if self.arrivals is not None and set(self.by_hour) != {1.0}:
@@ -123,8 +124,8 @@ class DeviceClass(Part):
     @model_validator(mode='after')
     def _one_number(self) -> 'DeviceClass':
         if (self.count is None) == (self.per_bed is None):
-            found = 'none' if self.count is None else 'both'
-            raise ValueError(f'needs exactly one of count and per_bed; found {found}')
+            found, remedy = ('none', 'add') if self.count is None else ('both', 'remove')
+            raise ValueError(f'needs exactly one of count and per_bed, has {found}; {remedy} one')
         return self
 
 

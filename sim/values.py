@@ -45,7 +45,7 @@ class Quantity:
             raise ValueError(f"'{text}' has no unit; write {a(self.dimension)}, e.g. '{example}'")
         value = quantity(text, self.dimension)
         if value < 0 or (value == 0 and not self.may_be_zero):
-            raise ValueError(f"'{text}' must be {'zero or more' if self.may_be_zero else 'positive'}")
+            raise ValueError(f"'{text}' must be {'zero or more' if self.may_be_zero else 'positive'}; correct it")
         return value
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -65,9 +65,9 @@ def _size(value: object, n_bytes_max: int = SIZE_MAX) -> int:
         raise ValueError(f"'{value}' has no unit; write a size, e.g. '4 KiB'")
     n_bytes = quantity(value, 'size')
     if n_bytes < 1 or n_bytes != int(n_bytes):
-        raise ValueError(f"'{value}' must be a whole number of bytes, at least 1 B")
+        raise ValueError(f"'{value}' must be a whole number of bytes, at least 1 B; correct it")
     if n_bytes > n_bytes_max:
-        raise ValueError(f"'{value}' is too large; at most {n_bytes_max >> 40} TiB")
+        raise ValueError(f"'{value}' is too large; take at most {n_bytes_max >> 40} TiB")
     return int(n_bytes)
 
 
@@ -80,9 +80,10 @@ def _time_of_day(text: object) -> float:
 
 def _some_hour(by_hour: tuple[float, ...]) -> tuple[float, ...]:
     if not any(by_hour):
-        raise ValueError('is zero at every hour; at least one must be positive')
+        raise ValueError('is zero at every hour, and at least one must be positive; leave the stream out')
     if any(0 < hour < 1 / HOURLY_MAX or hour > HOURLY_MAX for hour in by_hour):
-        raise ValueError(f'holds a multiplier that is neither 0 nor between {1 / HOURLY_MAX:g} and {HOURLY_MAX:g}')
+        raise ValueError(f'holds a multiplier that is neither 0 nor between {1 / HOURLY_MAX:g} and {HOURLY_MAX:g}; '
+                         'correct it')
     return by_hour
 
 

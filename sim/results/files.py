@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sim.errors import InputError
+from sim.mistakes import first_mistake
 from sim.yaml_source import read_file, read_yaml, spell_key
 
 REMEDY = 'make the run again'
@@ -82,9 +83,6 @@ class SummaryRow(BaseModel):
     p99: float | None
 
 
-MANIFEST = TypeAdapter(Manifest)
-SUMMARY = TypeAdapter(list[SummaryRow])
-
 TEXT, WHOLE, REAL, TRUTH = 'texts', 'whole numbers', 'numbers', 'truths'
 COLUMNS: Mapping[str, Mapping[str, str]] = {  # of every table that a run may have, those that are read
     'jobs': {'job': WHOLE, 'flow': TEXT, 'class': TEXT, 'launched_s': REAL, 'latency_s': REAL, 'outcome': TEXT,
@@ -103,8 +101,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {  # of every table that a run may ha
 }
 
 
-def read_json(path: Path, shape: TypeAdapter[Any]) -> Any:
-    """Return the data of a JSON file of a run folder.
+def read_json(path: Path, shape: Any) -> Any:
+    """Return the data of a JSON file of a run folder; `shape` is a type that pydantic validates.
 
     Raises
     ------
@@ -113,13 +111,13 @@ def read_json(path: Path, shape: TypeAdapter[Any]) -> Any:
     """
     try:
         data = json.loads(path.read_bytes())
-        shape.validate_python(data)
+        TypeAdapter(shape).validate_python(data)
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}); {REMEDY}') from None
     except ValidationError as error:
-        first = error.errors()[0]
-        found = 'is not there' if first['type'] == 'missing' else first['msg'].replace('Input should be', 'must be', 1)
-        raise InputError(f'{path}: {spell_key(first["loc"])} {found[:1].lower()}{found[1:]}; {REMEDY}') from None
+        location, sentence = first_mistake(error, data, shape, REMEDY)
+        at = f'{path}: {spell_key(location)}'.rstrip(': ')
+        raise InputError(f'{at}: {sentence}') from None
     except (ValueError, RecursionError) as error:  # a ValueError for bytes that are no text, too
         raise InputError(f'{path}: is not JSON ({error}); {REMEDY}') from None
     return data

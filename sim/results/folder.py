@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from sim.errors import InputError, RunError, suggestion
-from sim.results.files import COLUMNS, MANIFEST, SUMMARY, read_json, read_table, read_tree
+from sim.results.files import COLUMNS, Manifest, SummaryRow, read_json, read_table, read_tree
 from sim.yaml_source import read_file
 
 PARTIAL, OLD = '.partial', '.old'
@@ -39,13 +39,13 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What was run, with what, and whether it counts."""
-        loaded: dict[str, Any] = read_json(self.folder / 'manifest.json', MANIFEST)
+        loaded: dict[str, Any] = read_json(self.folder / 'manifest.json', Manifest)
         return loaded
 
     @cached_property
     def summary(self) -> list[dict[str, Any]]:
         """The metrics, one row each."""
-        loaded: list[dict[str, Any]] = read_json(self.folder / 'summary.json', SUMMARY)
+        loaded: list[dict[str, Any]] = read_json(self.folder / 'summary.json', list[SummaryRow])
         return loaded
 
     @property
@@ -86,7 +86,8 @@ def read_run(folder: str | Path) -> Run:
     """
     run = Run(Path(folder))
     if not _is_file(run.folder / 'manifest.json') or not _is_file(run.folder / 'summary.json'):
-        raise InputError(f"'{folder}' is not a run folder; expected manifest.json and summary.json in it")
+        raise InputError(f"'{folder}' is not a run folder; expected manifest.json and summary.json in it; "
+                         'name another, or make the run again')
     return run
 
 
