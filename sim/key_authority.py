@@ -36,6 +36,7 @@ class KeyAuthority:
         n = plan.devices.size
         self._plan, self._rows = plan, rows
         self._epoch = np.zeros(n, np.int64)
+        self._group_epoch = 0
         self._since_s = np.zeros(n)  # since when the device seals under its key
         self._due_s = np.full(n, math.inf)
         self._sealed_before = np.zeros(n)  # bytes that it sealed under former keys
@@ -144,7 +145,7 @@ class KeyAuthority:
             self._serial[devices] += 1
             rows = [self._row('revocation', 'revoked', device, revocation.at_s) for device in devices.tolist()]
             if np.isin(plan.members, revocation.devices).any():
-                world.start(Controller(f'group {number}', lambda world: self._renew_group(world, number)))
+                world.start(Controller(f'group {number}', self._renew_group))
             await self._until_done(world, rows, lambda: self._exchange(world, 'revoke', revocation.devices[:1]))
             await self._until_done(world, rows, lambda: self._tell(world, revocation.stream))
             for row in rows:
@@ -171,9 +172,10 @@ class KeyAuthority:
         self._is_busy[device] = True
         await self._rekey(world, device, self._row('rekey', 'enrolled', device, world.now()))
 
-    async def _renew_group(self, world: World, number: int) -> None:
+    async def _renew_group(self, world: World) -> None:
         """Give all members of the group that are not revoked, and all places, a new key."""
-        row = KeyRow('group', 'revoked', -1, number, world.now())
+        row = KeyRow('group', 'revoked', -1, self._group_epoch, world.now())
+        self._group_epoch += 1  # at once: nothing is sealed any more under a key that somebody has who left
         self._rows.append(row)
         members = self._plan.members
         members = members[~self._is_revoked[np.searchsorted(self._plan.devices, members)]]
