@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sim.interrupts import INTERRUPTED, LINE, leaving, unwinding
+from analysis.interrupts import INTERRUPTED, LINE, leaving, unwinding
 
 with leaving():  # these imports take long enough to be interrupted
     import typer
@@ -133,14 +133,14 @@ def run(
     from analysis.report import write_report
     from analysis.tables import run_tables
     from sim.loading import load
-    from sim.replicating import Plan
+    from sim.replicating import plan_runs
     from sim.running import ENGINES
 
     _one_of('--engine', engine, ENGINES)
     _one_of('--trace', trace, ('none', 'jobs', 'stages'))
     loaded, origin = load(scenario, overrides or [])
     first = loaded.seed if seed is None else seed
-    plans = [Plan(loaded, origin, first + i, engine) for i in range(replications or loaded.replications)]
+    plans = plan_runs(loaded, origin, range(first, first + (replications or loaded.replications)), engine)
     runs = _simulate(plans, trace=trace, jobs=jobs, out=out, finish=write_report)
     show(run_tables(runs))
     if len(runs) > 1:
@@ -171,7 +171,7 @@ def compare(
     from analysis.sheets import comparison_sheet
     from analysis.tables import Fitting, security_line, warning_lines
     from sim.loading import load
-    from sim.replicating import Plan
+    from sim.replicating import plan_runs
     from sim.results.folder import find_runs
     from sim.running import prepare
 
@@ -184,12 +184,13 @@ def compare(
     for name in scenarios:
         if name not in given:
             loaded, origin = load(name, overrides or [])
-            plans += [Plan(loaded, origin, loaded.seed + i) for i in range(replications)]
-            seeds[name] = [plan.seed for plan in plans[-replications:]]
+            planned = plan_runs(loaded, origin, range(loaded.seed, loaded.seed + replications))
+            plans += planned
+            seeds[name] = [plan.seed for plan in planned]
     for name in scenarios[1:]:
         common_seeds(seeds[scenarios[0]], seeds[name])
     for plan in {id(plan.scenario): plan for plan in plans}.values():
-        prepare(plan.scenario, plan.origin)  # a mistake in the last scenario is told before the first one runs
+        prepare(plan.scenario, plan.origin, plan.profiles)  # a mistake in the last is told before the first one runs
     simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out / 'compare'))  # not over richer runs
     found = [given[name] if name in given else list(islice(simulated, replications)) for name in scenarios]
     sides = [Side(_name(name, runs, is_given=name in given), runs) for name, runs in zip(scenarios, found, strict=True)]

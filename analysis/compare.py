@@ -2,7 +2,9 @@
 
 Runs are paired by seed. A metric that only one side has is listed without a difference; a difference is settled when
 its interval excludes zero. Left out: multiple-comparison correction; with many metrics, some intervals exclude zero by
-chance.
+chance; what was to happen, which a scenario says (`launched`, `rekeys_due`, `revocations_due`, `enrolments_due`,
+`groups_due`, `rounds_begun`); what other rows imply (`delivered`, `revocations_done`, `enrolments_done`, `groups_done`,
+`rounds_complete`, `rounds_failed`, `rounds_without_quorum`, `queue_length`, `battery_days_without_crypto`).
 """
 
 import math
@@ -19,10 +21,13 @@ from sim.results.folder import Run
 
 COMPARED = {  # metric -> the statistics worth a row
     'latency': ('p50', 'p95', 'p99'), 'deadline_miss_ratio': ('mean',), 'crypto_latency_share': ('mean',),
+    'kem_time': ('mean',), 'aead_time': ('mean',), 'sig_time': ('mean',),
     'wire_bytes': ('mean',), 'crypto_wire_share': ('mean',), 'energy': ('mean',), 'crypto_energy_share': ('mean',),
-    'battery_days': ('mean',), 'round_time': ('mean',), 'distribution_time': ('mean',),
-    'clients_reached_ratio': ('mean',), 'utilisation': ('mean',),
-    'utilisation_max': ('mean',), 'lost': ('mean',), 'dropped': ('mean',), 'unfinished': ('mean',),
+    'radio_bytes': ('mean',), 'battery_days': ('mean',), 'round_time': ('mean',), 'distribution_time': ('mean',),
+    'clients_reached_ratio': ('mean',), 'rekeys_done': ('mean',), 'rekey_time': ('mean', 'p99'),
+    'exposure_time': ('mean',), 'enrolment_time': ('mean',), 'group_rekey_time': ('mean',), 'keys_expired': ('mean',),
+    'utilisation': ('mean',), 'utilisation_max': ('mean',), 'expired': ('mean',), 'dropped': ('mean',),
+    'rejected': ('mean',), 'lost': ('mean',), 'unfinished': ('mean',),
 }
 
 SCHEMA = {'metric': pl.String, 'statistic': pl.String, 'of': pl.String, 'unit': pl.String, 'n': pl.Int64,

@@ -23,7 +23,7 @@ from analysis.sheets import (
     rows_of,
     station_sheet,
 )
-from analysis.words import of_several, rounds_said, security_said
+from analysis.words import of_several, rounds_said
 from sim.results.folder import Run, complete_folder
 
 
@@ -66,7 +66,7 @@ def render_replications(runs: Sequence[Run]) -> str:
               key_sheet(rows), device_sheet(rows), station_sheet(runs, STATIONS_SHOWN), queue_sheet(runs, QUEUES_SHOWN)]
     return render_page(
         'replications.html', manifest=runs[0].manifest, scenario=scenario,
-        asked=[*asked(scenario), *security_said(runs[0].manifest.get('security'))],
+        asked=asked(scenario, runs[0].manifest.get('security')),
         seeds=[run.manifest['seed'] for run in runs], of_several=of_several(len(runs)),
         warnings=[(run.manifest['seed'], warning) for run in runs for warning in run.manifest.get('warnings', ())],
         sheets_shown=[sheet for sheet in sheets if sheet.rows], figures=drawn(figures),

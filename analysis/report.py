@@ -37,6 +37,7 @@ from analysis.words import (
     is_thin,
     measured,
     measured_s,
+    primitives_used,
     rounds_said,
     seconds,
     security_said,
@@ -86,7 +87,7 @@ def render(run: Run) -> str:
         'report.html',
         manifest=run.manifest, warnings=run.manifest.get('warnings', ()), scenario=scenario, summary=run.summary,
         scenario_text=run.scenario_text, invalid_because=_reasons(run.manifest),
-        asked=[*asked(scenario), *security_said(run.manifest.get('security'))],
+        asked=asked(scenario, run.manifest.get('security')),
         tiles=tiles(rows, classes), flows=flow_sheet(rows), outcomes=outcome_sheet(rows),
         deadlines=deadline_sheet(rows), crypto=crypto_sheet(rows), causes=cause_sheet(rows), keys=key_sheet(rows),
         devices=device_sheet(rows),
@@ -99,8 +100,8 @@ def render(run: Run) -> str:
     )
 
 
-def asked(scenario: Tree) -> list[tuple[str, str]]:
-    """Return what the run was to show, in words."""
+def asked(scenario: Tree, security: Tree | None) -> list[tuple[str, str]]:
+    """Return what the run was to show, and what its manifest says that its cryptography claims, in words."""
     crypto, learning = scenario['crypto'], scenario['learning']
     wards = ', '.join(f'{ward["count"]} {kind} ({ward["beds"]} beds each)'
                       for kind, ward in scenario['wards'].items())
@@ -108,12 +109,7 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
     n = 1 if crypto['placement'] == 'sequential' else crypto['replicas']
     workers = 'one worker' if n == 1 else f'{n} workers'
     signed = 'signed' if crypto['sign_updates'] else 'not signed'
-    used = [crypto['aead']]  # of the others, those that learning or the life of keys uses
-    keys, trusts = scenario['keys'], {device['trust'] for device in scenario['devices'].values()}
-    if (learning and crypto['learning_keys'] == 'per-round') or (keys and trusts != {'pre-shared'}):
-        used.append(crypto['kem'])
-    if (learning and crypto['sign_updates']) or (keys and 'signed' in trusts):
-        used.append(crypto['signature'])
+    keys = scenario['keys']
     drain = _time(scenario['drain'])
     outages = [f'{outage["target"]} from {_time(outage["begin"])} to {_time(outage["end"])}'
                for outage in scenario['outages']]
@@ -121,12 +117,13 @@ def asked(scenario: Tree) -> list[tuple[str, str]]:
         ('Time', f'{measured(scenario)}; drain up to {drain}'),
         ('Wards', wards),
         ('Edge nodes', nodes),
-        ('Cryptography', ', '.join(used)),
+        *([] if security is None else [('Cryptography', ', '.join(primitives_used(security)))]),
         ('Placement', f'{crypto["placement"]}, {workers}, prefetch {crypto["prefetch"]}'),
         ('Learning', 'none' if learning is None else _asked_learning(learning)),
         *([] if learning is None else [('Its keys', f'{crypto["learning_keys"]}; updates {signed}')]),
         ('Keys of devices', 'there, and last' if keys is None else _asked_keys(keys)),
         ('Outages', '; '.join(outages) or 'none'),
+        *security_said(security),
     ]
 
 

@@ -18,7 +18,9 @@ MESSAGE_BYTES = ('payloads with what cryptography, AMQP and TLS add to them, onc
 METRICS = {  # where a name is not the metric's own
     'deadline_miss_ratio': 'deadline missed', 'crypto_latency_share': 'crypto time', 'wire_bytes': 'message bytes',
     'crypto_wire_share': 'crypto bytes', 'crypto_energy_share': 'crypto energy', 'battery_days': 'battery',
-    'clients_reached_ratio': 'clients reached',
+    'clients_reached_ratio': 'clients reached', 'kem_time': 'KEM time', 'aead_time': 'AEAD time',
+    'sig_time': 'signature time', 'rekeys_done': 'new keys', 'rekey_time': 'time to a new key',
+    'group_rekey_time': 'time to a new group key',
 }
 STATISTICS = {'mean': '', 'p50': 'median', 'p95': 'p95', 'p99': 'p99'}
 OUTCOMES = {
@@ -94,6 +96,12 @@ def security_said(security: Mapping[str, Any] | None) -> list[tuple[str, str]]:
             ('Keys', _category(security['key_category'], security['kem'])),
             ('Signatures', _category(security['signature_category'], security['signature'])),
             ('Forward secrecy', security['forward_secrecy'])]
+
+
+def primitives_used(security: Mapping[str, Any]) -> list[str]:
+    """Return the primitives that are in some flow, as a manifest says: one without a category is in none."""
+    claimed = (('kem', 'key_category'), ('signature', 'signature_category'))
+    return [security['aead'], *(security[part] for part, category in claimed if security[category] is not None)]
 
 
 def _category(category: int | None, name: str) -> str:

@@ -17,7 +17,7 @@ from hil.broker.credentials import Credentials, from_environment, from_file
 from hil.broker.names import Place, Role
 from sim.errors import InputError
 from sim.loading import SHIPPED as SCENARIOS
-from sim.loading import first_mistake
+from sim.mistakes import first_mistake
 from sim.scenario import Part
 from sim.values import Name
 from sim.yaml_source import in_file, line_of, read_file, read_yaml
@@ -114,7 +114,7 @@ def load_inventory(source: str | Path) -> Inventory:
     where = partial(in_file, file)
     data, marks = read_yaml(read_file(path, file), where)
     if not isinstance(data, dict):
-        raise InputError(f'{file}:1: holds no keys; expected an inventory, see scenarios/inventories/local.yaml')
+        raise InputError(f'{file}:1: holds no keys; expected an inventory; see scenarios/inventories/local.yaml')
     try:
         inventory = Inventory.model_validate(data)
     except ValidationError as error:

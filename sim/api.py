@@ -3,7 +3,7 @@
 import sim
 
 results = sim.run(sim.load('ward', ['duration=2 min']), seed=7)
-results.summary.filter(pl.col('metric') == 'latency')
+print(results.summary.filter(metric='latency').select('metric', 'flow', 'n', 'p50', 'p99'))
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from sim import loading, running
+from sim.engines import Progress
+from sim.errors import InputError, suggestion
 from sim.loading import Origin
 from sim.results import contents, overload, summary, tables
+from sim.results.files import COLUMNS
 from sim.results.folder import complete_folder
 from sim.results.recording import Trace
+from sim.running import EngineName
 from sim.scenario import Scenario
 
 
@@ -49,8 +52,20 @@ class Results:
         return overload.warnings(self.execution.recording)
 
     def table(self, name: str) -> pl.DataFrame:
-        """Return `jobs`, `stages`, `rounds`, `devices` or `stations`; empty where the run has none."""
-        return tables.tables(self.execution.recording).get(name, pl.DataFrame())
+        """Return `jobs`, `stages`, `rounds`, `keys`, `devices` or `stations`; empty where the run has none.
+
+        Raises
+        ------
+        InputError
+            If there is no table of this name.
+        """
+        if name not in COLUMNS:
+            raise InputError(f"'{name}' is no table of a run; {suggestion(name, COLUMNS)}")
+        return self._tables.get(name, pl.DataFrame())
+
+    @cached_property
+    def _tables(self) -> dict[str, pl.DataFrame]:
+        return tables.tables(self.execution.recording)
 
     def write(self, folder: str | Path) -> Path:
         """Write a run folder, whole or not at all, and return it."""
@@ -70,13 +85,27 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> LoadedScenario:
     return LoadedScenario(*loading.load(source, overrides))
 
 
-def run(loaded: LoadedScenario, *, seed: int | None = None, trace: Trace = 'jobs', **options: Any) -> Results:
-    """Simulate a scenario once; `seed` takes the place of the scenario's own.
+def run(loaded: LoadedScenario, *, seed: int | None = None, engine: EngineName = 'auto', trace: Trace = 'jobs',
+        progress: Progress | None = None) -> Results:
+    """Simulate a scenario once.
+
+    Parameters
+    ----------
+    seed
+        In place of the scenario's own.
+    engine
+        ``'compiled'``, which ``'auto'`` takes, or ``'simpy'``: the same times, more slowly.
+    trace
+        Of which tables there are rows: ``'none'``, ``'jobs'``, or ``'stages'``, jobs with their hops.
+    progress
+        Is told simulated seconds and jobs launched now and then.
 
     Raises
     ------
     InputError
         If the scenario's parts do not fit together, or a profile lacks a number.
+    RunError
+        If it would take more memory than there is.
     """
     scenario = running.with_seed(loaded.scenario, loaded.scenario.seed if seed is None else seed)
-    return Results(running.execute(scenario, loaded.origin, trace=trace, **options))
+    return Results(running.execute(scenario, loaded.origin, engine=engine, trace=trace, progress=progress))

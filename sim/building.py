@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from sim.model import (
     CONSUMER,
     FIRST_CONSUMER_SLOT,
     LINK,
+    N_CONSUMER_SLOTS,
+    N_SLOTS,
     NO_RADIO,
     PRIORITY,
     QUEUE,
@@ -69,12 +72,12 @@ def _interned(names: list[str], name: str) -> int:
     return names.index(name)
 
 
-def _table(kind: type, rows: Sequence[Mapping[str, object]], skip: Iterable[str] = ()) -> dict[str, NDArray]:  # type: ignore[type-arg]
+def _table(kind: type, rows: Sequence[Mapping[str, object]], skip: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
     """Turn rows into one array a column; the dtype is the column's annotation."""
     columns = {}
     for column in fields(kind):
         if column.name not in skip:
-            dtype = np.float64 if column.type == 'Floats' or 'float64' in str(column.type) else np.int64
+            dtype = np.float64 if 'float64' in str(column.type) else np.int64
             columns[column.name] = np.array([row[column.name] for row in rows], dtype)
     return columns
 
@@ -121,6 +124,7 @@ class ModelBuilder:
         self._by_hour: list[tuple[float, ...]] = []
         self._listed: list[tuple[int, float]] = []
         self._queues: list[dict[str, object]] = []
+        self._consumers: list[tuple[int, ...]] = []
         self.curve((0.0, 1.0), (0.0, 1.0))
         self.law(laws.CONSTANT)
 
@@ -257,9 +261,10 @@ class ModelBuilder:
     ) -> int:
         """Add a broker queue."""
         self._queues.append({
-            'name': name, 'consumers': tuple(consumers), 'prefetch': prefetch, 'capacity': capacity,
+            'name': name, 'prefetch': prefetch, 'capacity': capacity,
             'deliver_s': deliver_s, 'acknowledge_s': acknowledge_s, 'detect_s': detect_s, 'broker': broker,
         })
+        self._consumers.append(tuple(consumers))
         return len(self._queues) - 1
 
     def build(self, *, duration_s: float, warm_up_s: float = 0.0, drain_s: float = math.inf,
@@ -278,7 +283,7 @@ class ModelBuilder:
             stations=Stations(
                 name=tuple(str(row['name']) for row in self._stations),
                 kind=tuple(str(row['kind']) for row in self._stations), server_speed=np.array(self._speeds, np.float64),
-                slots=np.array([row['slots'] for row in self._stations], np.int64).reshape(-1, 4),
+                slots=np.array([row['slots'] for row in self._stations], np.int64).reshape(-1, N_CONSUMER_SLOTS),
                 **_table(Stations, self._stations, skip=('name', 'kind', 'server_speed', 'slots')),
             ),
             hops=Hops(**_table(Hops, self._hops)),
@@ -288,8 +293,7 @@ class ModelBuilder:
             entities=Entities(*columns), attachments=self._build_attachments(), sources=self._build_sources(),
             queues=Queues(
                 name=tuple(str(row['name']) for row in self._queues),
-                consumers=tuple(row['consumers'] for row in self._queues),  # type: ignore[misc]
-                **_table(Queues, self._queues, skip=('name', 'consumers')),
+                consumers=tuple(self._consumers), **_table(Queues, self._queues, skip=('name', 'consumers')),
             ),
             changes=Changes(
                 time_s=np.array([c[0] for c in self.changes], np.float64), target=tuple(c[1] for c in self.changes),
@@ -308,13 +312,13 @@ class ModelBuilder:
 
     def _build_laws(self) -> Laws:
         quantiles: list[float] = []
-        rows = []
+        rows: list[tuple[float, ...]] = []
         for kind, parameters in self._law_rows:
             if kind == laws.EMPIRICAL:
                 rows.append((float(len(quantiles)), float(len(parameters)), 0.0))
                 quantiles.extend(parameters)
             else:
-                rows.append((*parameters, 0.0, 0.0, 0.0)[:3])  # type: ignore[arg-type]
+                rows.append((*parameters, 0.0, 0.0, 0.0)[:3])
         a, b, c = np.array(rows, np.float64).T.copy()
         return Laws(kind=np.array([kind for kind, _ in self._law_rows], np.int64), a=a, b=b, c=c,
                     quantiles=np.array(quantiles, np.float64))
@@ -323,7 +327,7 @@ class ModelBuilder:
         return Attachments(
             name=tuple(name for name, _, _ in self._attachments),
             group=np.array([group for _, group, _ in self._attachments], np.int64),
-            slots=np.array([slots for _, _, slots in self._attachments], np.int64).reshape(-1, 4),
+            slots=np.array([slots for _, _, slots in self._attachments], np.int64).reshape(-1, N_SLOTS),
         )
 
     def _build_sources(self) -> Sources:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.model import DELIVERED, LearningPlan
+from sim.model import DELIVERED, Ints, LearningPlan
 from sim.results.recording import RoundRow
-from sim.worlds import Controller, Ints, World
+from sim.worlds import Controller, World
 
 ROUNDING = 1e-9  # 0.28 of 25 clients are 7, though 0.28 * 25 is a little more
 

@@ -3,15 +3,10 @@
 E = P_base T + P_busy t_busy + P_transmit t_transmit + P_receive t_receive; all but the base power is above it.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sim.model import Classes
-
-Floats = NDArray[np.float64]
+from sim.model import Classes, Floats, Ints
 
 
-def energy_j(classes: Classes, of: NDArray[np.int64], seconds: float, busy_s: Floats, transmit_s: Floats,
+def energy_j(classes: Classes, of: Ints, seconds: float, busy_s: Floats, transmit_s: Floats,
              receive_s: Floats) -> Floats:
     """Return the joules of entities, shape ``(n_entities,)``.
 

@@ -6,7 +6,7 @@ Every message is one line: where, what was found, what was expected, what to do.
 import difflib
 from collections.abc import Iterable
 
-NAMES_SHOWN = 12
+NAMES_SHOWN = 24
 LENGTH_MAX = 1_000  # characters of a message; what was found may be a megabyte
 
 
@@ -17,10 +17,13 @@ def one_line(text: str) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return what a name that is not known may have meant, or what is known."""
+    """Return what to write in place of a name that is not known: what it may have meant, or what is known."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean '{near[0]}'?" if near else f'there is {", ".join(names[:NAMES_SHOWN]) or "nothing"}'
+    if near or not names:
+        return f"did you mean '{near[0]}'?" if near else 'there is none, remove it'
+    more = f' or {len(names) - NAMES_SHOWN} others' if len(names) > NAMES_SHOWN else ''
+    return f'write one of {", ".join(names[:NAMES_SHOWN])}{more}'
 
 
 class IomtwinError(Exception):

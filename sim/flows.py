@@ -22,6 +22,9 @@ a message's name      its bytes, all of them there because of cryptography: `wir
 
 from dataclasses import dataclass
 
+FAMILIES = ('kem', 'aead', 'sig')  # of cryptography's stages
+CRYPTO_STAGES = tuple(f'{family}.' for family in FAMILIES)  # what their names begin with
+
 # What goes over a link beside the payload.
 SEALED, KEM_CIPHERTEXT, SIGNATURE = 'sealed', 'kem-ciphertext', 'signature'
 

@@ -129,7 +129,7 @@ def _attach(scenario: Scenario, origin: Origin, name: str, device: DeviceClass,
         assert device.per_bed is not None
         counts = n_at_beds(device.per_bed, [beds for _, beds in wards])
     if not any(counts):
-        raise origin.error(('devices', name), 'comes to no device at all; its wards have no beds, give a count')
+        raise origin.error(('devices', name), 'comes to no device at all, its wards have no beds; give a count')
     return np.concatenate([
         np.resize(np.array(rows[device.link], np.int64), n) for n, (rows, _) in zip(counts, wards, strict=True)
     ])

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.model import DELIVERED, KeyPlan, RevocationPlan
+from sim.model import DELIVERED, Ints, KeyPlan, RevocationPlan
 from sim.results.recording import KeyCause, KeyEvent, KeyRow
-from sim.worlds import Controller, Ints, World
+from sim.worlds import Controller, World
 
 
 class KeyAuthority:
@@ -36,6 +36,7 @@ class KeyAuthority:
         n = plan.devices.size
         self._plan, self._rows = plan, rows
         self._epoch = np.zeros(n, np.int64)
+        self._group_epoch = 0
         self._since_s = np.zeros(n)  # since when the device seals under its key
         self._due_s = np.full(n, math.inf)
         self._sealed_before = np.zeros(n)  # bytes that it sealed under former keys
@@ -48,7 +49,7 @@ class KeyAuthority:
     def controllers(self) -> list[Controller]:
         """Return what runs from the beginning."""
         started = [Controller('keys by time', self._rotate)]
-        if math.isfinite(self._plan.usage_bytes) and self._plan.usage_check_s < self._plan.ends_s:
+        if self._plan.usage_check_s < self._plan.ends_s:
             started.append(Controller('keys by usage', self._watch_usage))
         started += [Controller(f'revocation {i}', self._revocation(i, revocation))
                     for i, revocation in enumerate(self._plan.revocations)]
@@ -144,7 +145,7 @@ class KeyAuthority:
             self._serial[devices] += 1
             rows = [self._row('revocation', 'revoked', device, revocation.at_s) for device in devices.tolist()]
             if np.isin(plan.members, revocation.devices).any():
-                world.start(Controller(f'group {number}', lambda world: self._renew_group(world, number)))
+                world.start(Controller(f'group {number}', self._renew_group))
             await self._until_done(world, rows, lambda: self._exchange(world, 'revoke', revocation.devices[:1]))
             await self._until_done(world, rows, lambda: self._tell(world, revocation.stream))
             for row in rows:
@@ -171,9 +172,10 @@ class KeyAuthority:
         self._is_busy[device] = True
         await self._rekey(world, device, self._row('rekey', 'enrolled', device, world.now()))
 
-    async def _renew_group(self, world: World, number: int) -> None:
+    async def _renew_group(self, world: World) -> None:
         """Give all members of the group that are not revoked, and all places, a new key."""
-        row = KeyRow('group', 'revoked', -1, number, world.now())
+        row = KeyRow('group', 'revoked', -1, self._group_epoch, world.now())
+        self._group_epoch += 1  # at once: nothing is sealed any more under a key that somebody has who left
         self._rows.append(row)
         members = self._plan.members
         members = members[~self._is_revoked[np.searchsorted(self._plan.devices, members)]]
@@ -198,9 +200,9 @@ class KeyAuthority:
                 row.attempts += 1
             await world.sleep(self._plan.retry_s)
 
-    async def _exchange(self, world: World, flow: str, entity: Ints) -> bool:
+    async def _exchange(self, world: World, stream: str, entity: Ints) -> bool:
         inbox = world.inbox()
-        world.launch(flow, entity, inbox=inbox)
+        world.launch(stream, entity, inbox=inbox)
         outcomes = await inbox.take(1, self._plan.deadline_s)
         return bool((outcomes.outcome == DELIVERED).any())
 

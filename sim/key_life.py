@@ -9,7 +9,7 @@ own keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,5 +89,5 @@ def _sizes(keys: Keys, messages: Mapping[str, int]) -> FlowSizes:
     return FlowSizes(amounts, keys.priority, math.inf, messages)
 
 
-def _joined(rows: Mapping[str, NDArray[np.int64]], names: object) -> NDArray[np.int64]:
-    return np.sort(np.concatenate([np.empty(0, np.int64), *(rows[name] for name in names)]))  # type: ignore[attr-defined]
+def _joined(rows: Mapping[str, NDArray[np.int64]], names: Iterable[str]) -> NDArray[np.int64]:
+    return np.sort(np.concatenate([np.empty(0, np.int64), *(rows[name] for name in names)]))

@@ -5,19 +5,17 @@ link) is kept in an `Origin` beside it.
 """
 
 import csv
-import difflib
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, get_origin
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from sim.errors import InputError, suggestion
+from sim.mistakes import first_mistake, type_at
 from sim.resolving import resolve
 from sim.scenario import Scenario
 from sim.suites import PARTS
@@ -26,16 +24,6 @@ from sim.yaml_source import Location, Marks, in_file, line_of, read_file, read_y
 SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
 ARRIVALS_BYTES_MAX = 1 << 25  # of one file; a run folder keeps them as files too
 ARRIVALS_MAX = 1_000_000  # rows in all, 200 bytes each while they are lowered; a large hospital's alarms of months
-
-# What pydantic says in the terms of Python, by its kind of error.
-EXPECTED = {
-    'model_type': 'expected a mapping of keys to values',
-    'dict_type': 'expected a mapping of names to values',
-    'mapping_type': 'expected a mapping of names to values',
-    'tuple_type': 'expected a list',
-    'invalid_key': 'expected a name as key',
-    'string_pattern_mismatch': 'expected lower-case letters and digits, with hyphens between them',
-}
 
 
 class Origin:
@@ -88,7 +76,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
     file = str(source) if Path(source).suffix in ('.yaml', '.yml') else f'scenarios/{path.name}'
     data, marks = read_yaml(read_file(path, file), partial(in_file, file))
     if not isinstance(data, dict):
-        raise InputError(f'{file}:1: holds no keys; expected a scenario, see scenarios/ward.yaml')
+        raise InputError(f'{file}:1: holds no keys; expected a scenario; see scenarios/ward.yaml')
     overridden = [_override(data, text) for text in overrides]
     if ('crypto', 'suite') in overridden and data['crypto']['suite'] is not None:
         for part in PARTS:  # else the file's would count for more than the suite that is asked for
@@ -100,13 +88,6 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Scenario, O
         return resolve(Scenario.model_validate(data), path.parent), origin
     except ValidationError as error:
         raise origin.error(*first_mistake(error, data, Scenario)) from None
-
-
-def first_mistake(error: ValidationError, data: Any, schema: type[BaseModel]) -> tuple[Location, str]:
-    """Return where the first thing is that a schema finds wrong with a file's data, and what it is."""
-    first = error.errors()[0]
-    location = _in_tree(first['loc'], data)
-    return location, _sentence(first, location, schema)
 
 
 def _find(source: str | Path) -> Path:
@@ -126,7 +107,7 @@ def _override(data: Any, text: str) -> Location:
     """Set one dotted key to a YAML value and return the location that it begins to differ from the file at."""
     key, equals, value = text.partition('=')
     if not equals or not key:
-        raise InputError(f'--set {text}: expected KEY=VALUE, e.g. --set crypto.prefetch=4')
+        raise InputError(f'--set {text}: holds no key and value; write KEY=VALUE, e.g. --set crypto.prefetch=4')
     character = refused_character(key)
     if character:
         raise InputError(f'--set {key}: holds the character {character}; correct the key')
@@ -141,7 +122,7 @@ def _override(data: Any, text: str) -> Location:
         if isinstance(node, dict) and node.get(part) is None:
             if node and _is_named(location[:-1]):
                 raise InputError(f"--set {key}: there is no '{part}' in {spell_key(location[:-1])}; "
-                                 f'{suggestion(part, node)} To add one, set it whole: {spell_key(location)}={{…}}')
+                                 f'{suggestion(part, node)} or, to add it, set it whole: {spell_key(location)}={{…}}')
             node[part] = {}
             first_new = first_new or location
         node = node[part]
@@ -157,7 +138,7 @@ def _part(node: Any, name: str, key: str) -> Any:
     if isinstance(node, list) and name.isdecimal() and len(name) < 10 and int(name) < len(node):
         return int(name)
     found = f'a list of {len(node)}' if isinstance(node, list) else f"'{node}'"
-    raise InputError(f"--set {key}: there is no '{name}' to set in {found}")
+    raise InputError(f"--set {key}: there is no '{name}' to set in {found}; correct the key")
 
 
 def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
@@ -175,7 +156,7 @@ def _read_arrivals(data: Any, folder: Path, origin: Origin) -> None:
                 origin.arrivals[class_name, stream_name] = os.path.abspath(folder / name)  # noqa: PTH100 - see resolve
                 n_rows += len(stream['arrivals'])
                 if n_rows > ARRIVALS_MAX:
-                    raise origin.error(location, f'makes {n_rows:,} arrivals; at most {ARRIVALS_MAX:,} fit')
+                    raise origin.error(location, f'makes {n_rows:,} arrivals; at most {ARRIVALS_MAX:,} fit; take fewer')
 
 
 def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]]:
@@ -184,7 +165,7 @@ def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]
     except csv.Error as problem:
         raise error(f'is not CSV ({problem}); correct the file') from None
     if header != ['device', 'time_s']:
-        raise error(f"the CSV file begins with '{','.join(header)}'; expected 'device,time_s'")
+        raise error(f"the CSV file begins with '{','.join(header)}'; write 'device,time_s' into its first line")
     rows = []
     for number, row in enumerate(table, start=2):
         try:
@@ -193,66 +174,11 @@ def _rows(text: str, error: Callable[[str], InputError]) -> list[tuple[int, str]
                 raise ValueError
         except (ValueError, IndexError):
             raise error(f"line {number} of the CSV file is '{','.join(row)}'; expected a device number and seconds "
-                        'since the start') from None
+                        'since the start; correct the line') from None
         rows.append((device, f'{time_s!r} s'))
     return rows
 
 
-def _in_tree(location: Location, data: Any) -> Location:
-    """Drop the parts that pydantic adds for keys, unions and tuples, keep those that the file has."""
-    kept: list[str | int] = []
-    node: Any = data
-    for part in location:
-        if part in (node if isinstance(node, dict) else range(len(node)) if isinstance(node, list | tuple) else ()):
-            kept.append(part)
-            node = node[part]
-        elif part == location[-1] != '[key]' and isinstance(node, dict):
-            kept.append(part)  # a missing key
-    return tuple(kept)
-
-
-def _sentence(error: ErrorDetails, location: Location, schema: type[BaseModel]) -> str:
-    kind, found = error['type'], error['input']
-    if kind == 'missing':
-        return 'is missing; add it'
-    if kind == 'extra_forbidden':
-        known = sorted(_keys(_type_at(schema, location[:-1])))
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        return f"unknown key; {f'did you mean {near[0]}?' if near else 'expected one of ' + ', '.join(known)}"
-    if kind == 'value_error':
-        return error['msg'].removeprefix('Value error, ')
-    if kind in ('too_short', 'too_long'):
-        limit, n = ('at least', 'min_length') if kind == 'too_short' else ('at most', 'max_length')
-        return f'has {error["ctx"]["actual_length"]} entries; expected {limit} {error["ctx"][n]}'
-    found = ('a mapping' if isinstance(found, dict) else 'a list' if isinstance(found, list)
-             else 'nothing' if found is None else f"'{found}'")
-    message = EXPECTED.get(kind) or error['msg'].replace('Input should be', 'must be', 1)
-    return f'found {found}; {message[0].lower()}{message[1:]}'
-
-
-def _type_at(schema: type[BaseModel], location: Location) -> Any:
-    """Return the type of what a schema has at a location; None if it has nothing there."""
-    part: Any = schema
-    for key in location:
-        kind = _kind(part)
-        if get_origin(kind) in (Mapping, tuple):
-            part = get_args(kind)[1 if get_origin(kind) is Mapping else 0]
-        else:
-            part = kind.model_fields[key].annotation if key in _keys(kind) else None
-    return _kind(part)
-
-
-def _kind(part: Any) -> Any:
-    """Return a type without what may be absent and what is only annotated."""
-    while get_origin(part) in (Annotated, Union, UnionType):
-        part = get_args(part)[0]
-    return part
-
-
-def _keys(kind: Any) -> list[str]:
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
-
-
 def _is_named(location: Location) -> bool:
     """Return whether the keys at a location are names that the scenario's author gives."""
-    return get_origin(_type_at(Scenario, location)) is Mapping
+    return get_origin(type_at(Scenario, location)) is Mapping

@@ -12,37 +12,44 @@ import numpy as np
 
 from sim import checks
 from sim.building import ModelBuilder
-from sim.errors import InputError
 from sim.flows import LEARNING_FLOWS
 from sim.hospital import SERVER, Hospital, build
 from sim.infrastructure import add_access_points, add_cluster, add_wires
 from sim.key_life import add_keys
 from sim.loading import Origin
 from sim.model import LISTED, PERIODIC, POISSON, LearningPlan, Model
-from sim.profiles import Profile, load_profile
+from sim.profiles import Profile
+from sim.resolving import profiles_of
 from sim.routing import FlowSizes
 from sim.scenario import Learning, Scenario, Stream
-from sim.ways import Population, Ways, profile_of
+from sim.ways import Population, Ways
 from sim.yaml_source import Location
 
 
-def lower(scenario: Scenario, origin: Origin) -> Model:
+def lower(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | None = None) -> Model:
     """Return the Model of a scenario.
+
+    Parameters
+    ----------
+    profiles
+        What the scenario uses, see `resolving.profiles_of`; None: read now.
 
     Raises
     ------
     InputError
         If parts of the scenario do not fit together, or a profile lacks a number.
     """
-    checks.check(scenario, origin)
+    profiles = profiles_of(scenario, origin) if profiles is None else profiles
+    checks.check(scenario, origin, profiles)
     hospital = build(scenario, origin)
     builder = ModelBuilder(scenario.name, scenario.seed)
     wires = add_wires(builder, hospital)
     add_access_points(builder, scenario, hospital, wires)
-    computers = _profiles(scenario, origin, ('edge', 'nodes'))
+    computers = {name: profiles[node.profile] for name, node in scenario.edge.nodes.items()}
+    computers[SERVER] = profiles[scenario.edge.server.profile]
     cluster = add_cluster(builder, scenario, wires, computers)
     workers = (SERVER,) if scenario.keys is None else cluster.workers
-    population = _add_population(builder, scenario, hospital, _profiles(scenario, origin, ('devices',)), workers)
+    population = _add_population(builder, scenario, hospital, profiles, workers)
     ways = Ways(builder, scenario, origin, hospital, wires, cluster, computers, population)
     for name, device in scenario.devices.items():
         for stream_name, stream in device.streams.items():
@@ -56,31 +63,15 @@ def lower(scenario: Scenario, origin: Origin) -> Model:
                          starts_at_s=scenario.starts_at)
 
 
-def _profiles(scenario: Scenario, origin: Origin, table: Location) -> dict[str, Profile]:
-    """Return the profiles of all computers, or of all classes of devices, by their names."""
-    named: dict[str, tuple[Location, str]]
-    if table == ('devices',):
-        named = {name: ((*table, name, 'profile'), device.profile) for name, device in scenario.devices.items()}
-    else:
-        named = {name: (profile_of(name), node.profile) for name, node in scenario.edge.nodes.items()}
-        named[SERVER] = profile_of(SERVER), scenario.edge.server.profile
-    found = {}
-    for name, (location, profile) in named.items():
-        try:
-            found[name] = load_profile(profile)
-        except InputError as error:
-            raise origin.error(location, str(error)) from None
-    return found
-
-
 # -- entities -------------------------------------------------------------------------------------------------
 
 
 def _add_population(builder: ModelBuilder, scenario: Scenario, hospital: Hospital,
                     profiles: Mapping[str, Profile], workers: Iterable[str]) -> Population:
     class_rows, entity_rows = {}, {}
+    of_classes = {name: profiles[device.profile] for name, device in scenario.devices.items()}
     for name, device in scenario.devices.items():
-        power = profiles[name].power
+        power = of_classes[name].power
         class_rows[name] = builder.class_(
             name, base_w=power['base'].value, busy_w=power['busy'].value, transmit_w=power['transmit'].value,
             receive_w=power['receive'].value, battery_j=math.inf if device.battery is None else device.battery)
@@ -88,7 +79,7 @@ def _add_population(builder: ModelBuilder, scenario: Scenario, hospital: Hospita
     for worker in workers:
         class_rows[worker] = builder.class_(worker)
         entity_rows[worker] = builder.entities(class_rows[worker], [-1])
-    return Population(class_rows, entity_rows, profiles)
+    return Population(class_rows, entity_rows, of_classes)
 
 
 # -- streams --------------------------------------------------------------------------------------------------
@@ -132,7 +123,7 @@ def _add_outages(builder: ModelBuilder, scenario: Scenario, origin: Origin, hosp
             known = [*scenario.edge.nodes, 'broker', 'crypto-1', 'floor-1-uplink', 'core-link',
                      hospital.access_points[0].name]
             raise origin.error(('outages', i, 'target'), f"'{outage.target}' is not a part of this hospital; "
-                               f'parts are, for example, {", ".join(known)}')
+                               f'name one, for example {", ".join(known)}')
         for row in builder.targets[outage.target]:
             downs.setdefault(row, []).append((outage.begin, outage.end))
     for row, intervals in downs.items():  # a station is up when nothing that it is part of is down

@@ -28,8 +28,9 @@ SERVE, LINK, DELAY, QUEUE = range(4)
 # Station references that are not rows.
 OWN_CPU, CONSUMER, FIRST_SLOT = -1, -2, -3
 SLOTS = ('air_up', 'air_down', 'port_up', 'port_down')  # slot s is the reference FIRST_SLOT - s
-FIRST_CONSUMER_SLOT = FIRST_SLOT - len(SLOTS)
 CONSUMER_SLOTS = ('broker_out', 'node_in', 'node_out', 'broker_in')  # as above, from FIRST_CONSUMER_SLOT
+N_SLOTS, N_CONSUMER_SLOTS = len(SLOTS), len(CONSUMER_SLOTS)
+FIRST_CONSUMER_SLOT = FIRST_SLOT - N_SLOTS
 
 # How a station chooses among those who wait.
 PRIORITY, FIFO, PREEMPTIVE = range(3)
@@ -62,7 +63,7 @@ class Stations:
     n_servers: Ints
     server_speed: Floats  # (n_servers_in_all,) amount per second: 1 for CPUs, bit/s for links
     law_offset: Ints  # added to a hop's curve and law: consumers of unlike profiles
-    slots: Ints  # (n_stations, 4) rows of a consumer's links, in the order of CONSUMER_SLOTS; -1: none, it is at hand
+    slots: Ints  # (n_stations, N_CONSUMER_SLOTS) rows of a consumer's links, as CONSUMER_SLOTS; -1: none, it is at hand
     frame_bytes: Ints  # payload of one link frame
     frame_overhead_bits: Floats  # what a frame costs beside its payload, gaps included, in bits at the link's rate
     frame_gap_bits: Floats  # of these, silence and others' acknowledgements
@@ -163,7 +164,7 @@ class Attachments:
 
     name: tuple[str, ...]
     group: Ints  # (n_attachments,) attachments of one group share route templates
-    slots: Ints  # (n_attachments, 4) station rows, in the order of SLOTS
+    slots: Ints  # (n_attachments, N_SLOTS) station rows, in the order of SLOTS
 
 
 @dataclass(frozen=True)

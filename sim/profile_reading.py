@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from sim.errors import InputError
+from sim.mistakes import first_mistake
 from sim.profile_schema import ProfileEntry, seconds
 from sim.units import quantity
+from sim.values import RUN_S_MAX
 from sim.yaml_source import Location, in_file, line_of, read_yaml
-
-COST_S_MAX = 1e9  # the longest run
 
 
 def read_entry(file: str, text: str, stem: str) -> ProfileEntry:
@@ -32,9 +31,8 @@ def read_entry(file: str, text: str, stem: str) -> ProfileEntry:
     try:
         entry = ProfileEntry.model_validate(data, context={'sources': data.get('sources'), 'stem': stem})
     except ValidationError as error:
-        first = error.errors()[0]
-        location = tuple(part for part in first['loc'] if part != '[key]')
-        raise InputError(f'{where(line_of(marks, location), location)}: {_sentence(first)}') from None
+        location, sentence = first_mistake(error, data, ProfileEntry)
+        raise InputError(f'{where(line_of(marks, location), location)}: {sentence}') from None
     for location, problem in _bad_curves(entry):
         raise InputError(f'{where(line_of(marks, location), location)}: {problem}')
     return entry
@@ -49,22 +47,9 @@ def _bad_curves(entry: ProfileEntry) -> Iterator[tuple[Location, str]]:
             for i, text in enumerate(cost.texts()):
                 at: Location = ('costs', stage, variant, *(('points', i) if cost.points else ('value',)))
                 time_s = seconds(text, clock_hz)
-                if time_s > COST_S_MAX:
-                    yield at, f"found '{text}'; expected at most {COST_S_MAX:g} s; correct it"
+                if time_s > RUN_S_MAX:
+                    yield at, f"found '{text}'; expected at most {RUN_S_MAX:g} s; correct it"
                 if time_s < before_s:
                     yield at, (f"found '{text}' for a larger size, less time than before; expected no falling curve; "
                                'correct the points')
                 before_s = time_s
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """Return what was found, what was expected and what to do."""
-    match error['type']:
-        case 'value_error':
-            return str(error['ctx']['error'])
-        case 'missing':
-            return 'found nothing; expected this key; add it'
-        case 'extra_forbidden':
-            return 'found an unknown key; expected a key of the format; see scenarios/profiles/README.md'
-    found = 'a block' if isinstance(error['input'], dict | list) else repr(error['input'])
-    return f'found {found}; expected {error["msg"].removeprefix("Input should be ")}; correct it'

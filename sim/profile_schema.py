@@ -19,11 +19,10 @@ from pydantic import (
 )
 
 from sim.units import UnitError, quantity
+from sim.values import CORES_MAX, SIZE_MAX
 
-CORES_MAX = 1_024  # as a scenario's server
 CLOCK_HZ = (1e3, 1e12)
 POWER_W_MAX = 1e6  # a scanner of magnetic resonance draws a tenth of that
-BYTES_MAX = 1 << 40  # the largest payload
 FACTOR_MAX = 1e6
 SIGMA_MAX = 10.0  # exp(8.3 sigma) is the largest factor that 53 bits of a draw can make
 P_MIN = 1e-6
@@ -187,7 +186,7 @@ class NoiseEntry(_Origin):
 
 
 class _PointEntry(_Strict):
-    bytes: Annotated[int, Field(ge=0, le=BYTES_MAX)]
+    bytes: Annotated[int, Field(ge=0, le=SIZE_MAX)]
     value: _TimeOrZero
 
     @model_validator(mode='after')

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +20,18 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from sim.engines import Progress
 from sim.errors import IomtwinError, RunError
 from sim.loading import Origin
+from sim.profiles import Profile
+from sim.resolving import profiles_of
 from sim.results.contents import scenario_folder, write_run
 from sim.results.folder import Run, complete_folder, read_run, remove_partial
 from sim.results.recording import Trace
 from sim.running import EngineName, execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
 
-Progress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
+PlanProgress = Callable[[int, float, int], None]  # plan, share of its duration done, messages so far
 END_S = 10.0  # what workers get to tidy up
 ENDED = 143  # 128 + SIGTERM
 
@@ -39,12 +42,25 @@ class Plan:
 
     scenario: Scenario
     origin: Origin
+    profiles: Mapping[str, Profile]  # what the scenario uses: all seeds are of the same, whatever becomes of the files
     seed: int
     engine: EngineName = 'auto'
 
 
+def plan_runs(scenario: Scenario, origin: Origin, seeds: Iterable[int], engine: EngineName = 'auto') -> list[Plan]:
+    """Return a plan for each seed of a scenario.
+
+    Raises
+    ------
+    InputError
+        If a profile cannot be read.
+    """
+    profiles = profiles_of(scenario, origin)
+    return [Plan(scenario, origin, profiles, seed, engine) for seed in seeds]
+
+
 def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], object] | None = None,
-             progress: Callable[[float, int], None] | None = None) -> Run:
+             progress: Progress | None = None) -> Run:
     """Make one run and write its folder, to which `finish` may then add files.
 
     Raises
@@ -62,8 +78,8 @@ def simulate(plan: Plan, out: Path, *, trace: Trace, finish: Callable[[Path], ob
             progress(min(now_s / end_s, 1.0), n_jobs)
 
     try:
-        lowered = prepare(scenario, plan.origin)  # bad input is told before a folder is made
-        target = scenario_folder(out, scenario, lowered.profiles) / f'seed-{plan.seed}'
+        lowered = prepare(scenario, plan.origin, plan.profiles)  # bad input is told before a folder is made
+        target = scenario_folder(out, scenario, plan.profiles) / f'seed-{plan.seed}'
         with complete_folder(target) as folder:
             write_run(folder, execute_lowered(lowered, engine=plan.engine, trace=trace, progress=report))
             problem = _finished(finish, folder).replace(str(folder), str(target))
@@ -87,7 +103,7 @@ def _finished(finish: Callable[[Path], object] | None, folder: Path) -> str:
 
 
 def simulate_all(plans: Sequence[Plan], out: Path, *, n_processes: int, trace: Trace,
-                 finish: Callable[[Path], object] | None = None, progress: Progress | None = None) -> list[Run]:
+                 finish: Callable[[Path], object] | None = None, progress: PlanProgress | None = None) -> list[Run]:
     """Make all runs, in the order of the plans.
 
     Raises
@@ -112,7 +128,7 @@ def _ignore(plan: int, share: float, n_jobs: int) -> None:
 
 
 def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish: Callable[[Path], object] | None,
-                  tell: Progress) -> list[Run]:
+                  tell: PlanProgress) -> list[Run]:
     context = multiprocessing.get_context('spawn')
     pipes = [context.Pipe() for _ in range(n)]
     workers = [context.Process(target=_work, args=(theirs, out, trace, finish), daemon=True) for _, theirs in pipes]
@@ -125,7 +141,7 @@ def _in_processes(plans: Sequence[Plan], out: Path, n: int, trace: Trace, finish
             worker.join(END_S)
     finally:
         _stop(workers)
-        for parent in {scenario_folder(out, plan.scenario) for plan in plans}:
+        for parent in {scenario_folder(out, plan.scenario, plan.profiles) for plan in plans}:
             for worker in workers:
                 if worker.pid is not None:
                     remove_partial(parent, worker.pid)
@@ -167,7 +183,7 @@ def _stop(workers: Sequence[SpawnProcess]) -> None:
             worker.join()
 
 
-def _follow(workers: Mapping[Connection, SpawnProcess], plans: Sequence[Plan], tell: Progress) -> dict[int, Path]:
+def _follow(workers: Mapping[Connection, SpawnProcess], plans: Sequence[Plan], tell: PlanProgress) -> dict[int, Path]:
     """Hand out the plans, one at a time to each worker, and collect what they say until every plan has its folder."""
     tasks = iter(enumerate(plans))
     folders: dict[int, Path] = {}

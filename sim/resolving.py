@@ -6,18 +6,25 @@ A file may leave to its hospital which wards a class stands in, and to its folde
     scenario.yaml   profiles/<name>.yaml   arrivals/<class>.<stream>.csv
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sim.errors import InputError
 from sim.hospital import ward_kinds
 from sim.profiles import Profile, load_profile, shipped_profiles
 from sim.scenario import Scenario
+from sim.yaml_source import Location
 from sim.yaml_writing import written
+
+if TYPE_CHECKING:
+    from sim.loading import Origin
 
 NOT_HASHED = {'seed', 'replications', 'description'}  # the same experiment, run again
 Files = Mapping[tuple[str, str], str]  # class and stream -> the CSV file of its arrivals
@@ -34,26 +41,35 @@ def resolve(scenario: Scenario, folder: Path) -> Scenario:
     shipped = shipped_profiles()
     scenario = _with_profiles(scenario, {
         name: os.path.abspath(folder / name)  # noqa: PTH100 - a link stays the path that its owner wrote
-        for name in _profile_names(scenario) if name not in shipped and ('/' in name or name.endswith('.yaml'))})
+        for _, name in _profile_uses(scenario) if name not in shipped and ('/' in name or name.endswith('.yaml'))})
     devices = {name: device.model_copy(update={'wards': ward_kinds(scenario, device)})
                for name, device in scenario.devices.items()}
     return scenario.model_copy(update={'devices': devices})
 
 
-def profiles_of(scenario: Scenario) -> dict[str, Profile]:
-    """Return the profiles that a resolved scenario uses, by what it calls them.
+def profiles_of(scenario: Scenario, origin: Origin) -> dict[str, Profile]:
+    """Read the profiles that a resolved scenario uses, and return them by what it calls them.
+
+    Whoever needs one takes it from here: a file that is edited or deleted later changes nothing.
 
     Raises
     ------
     InputError
         If one cannot be read.
     """
-    return {name: load_profile(name) for name in _profile_names(scenario)}
+    found: dict[str, Profile] = {}
+    for location, name in _profile_uses(scenario):
+        if name not in found:
+            try:
+                found[name] = load_profile(name)
+            except InputError as error:
+                raise origin.error(location, str(error)) from None
+    return found
 
 
-def scenario_hash(scenario: Scenario, profiles: Mapping[str, Profile] | None = None) -> str:
+def scenario_hash(scenario: Scenario, profiles: Mapping[str, Profile]) -> str:
     """Return the SHA-256 of a scenario with its profiles' contents, without seed, replications and description."""
-    digests = {name: profile.sha256 for name, profile in (profiles or profiles_of(scenario)).items()}
+    digests = {name: profile.sha256 for name, profile in profiles.items()}
     data = _with_profiles(scenario, digests).model_dump(mode='json', exclude=NOT_HASHED)
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -92,10 +108,12 @@ def resolved_yaml(scenario: Scenario, arrivals: Files | None = None) -> str:
     return written(data)
 
 
-def _profile_names(scenario: Scenario) -> list[str]:
-    edge = scenario.edge
-    used = {device.profile for device in scenario.devices.values()}
-    return sorted(used | {node.profile for node in edge.nodes.values()} | {edge.server.profile})
+def _profile_uses(scenario: Scenario) -> Iterator[tuple[Location, str]]:
+    """Yield each profile's name with where it stands."""
+    for table, users in ((('devices',), scenario.devices), (('edge', 'nodes'), scenario.edge.nodes)):
+        for name, user in users.items():
+            yield (*table, name, 'profile'), user.profile
+    yield ('edge', 'server', 'profile'), scenario.edge.server.profile
 
 
 def _with_profiles(scenario: Scenario, names: Mapping[str, str]) -> Scenario:

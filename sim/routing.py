@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sim import laws, wire
 from sim.building import Hop, ModelBuilder
-from sim.flows import DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, TELL, UP, Stage
+from sim.flows import CRYPTO_STAGES, DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, TELL, UP, Stage
 from sim.hospital import SERVER
 from sim.model import (
     CHECKS_KEY,
@@ -38,7 +38,6 @@ from sim.profiles import Cost, MissingCost, Noise, Profile
 from sim.scenario import AccessPointKind, Crypto, Scenario, Wire
 from sim.suites import variant
 
-CRYPTO_STAGES = ('aead.', 'kem.', 'sig.')
 WORKERS = ('crypto', 'authority')  # places that take their messages from the broker's queues
 NO_COST = Cost((0.0,), (0.0,), ('0 s',), 'op', Noise('constant', (), '', '', None), 'no cipher', 'primary', None)
 

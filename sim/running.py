@@ -11,7 +11,7 @@ import polars as pl
 
 from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
-from sim.engines import compiled, reference
+from sim.engines import Progress, compiled, reference
 from sim.footprint import check_memory, forget_peak
 from sim.key_authority import KeyAuthority
 from sim.loading import Origin
@@ -25,12 +25,11 @@ from sim.worlds import Controller
 
 EngineName = Literal['auto', 'simpy', 'compiled']
 ENGINES: tuple[EngineName, ...] = ('auto', 'simpy', 'compiled')
-Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A scenario and its Model, with the profiles as they were read."""
+    """A scenario and its Model, with the profiles that it was made of."""
 
     scenario: Scenario
     profiles: Mapping[str, Profile]
@@ -79,8 +78,13 @@ def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', 
     return execute_lowered(prepare(scenario, origin), engine=engine, trace=trace, progress=progress)
 
 
-def prepare(scenario: Scenario, origin: Origin) -> Lowered:
+def prepare(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | None = None) -> Lowered:
     """Lower a scenario: all that can be wrong with it shows here. The peak memory of its run counts from here on.
+
+    Parameters
+    ----------
+    profiles
+        What it uses, see `resolving.profiles_of`; None: read now.
 
     Raises
     ------
@@ -90,7 +94,8 @@ def prepare(scenario: Scenario, origin: Origin) -> Lowered:
     forget_peak()
     begin = time.perf_counter()
     with compilation_timed() as compilation:
-        model, profiles = lower(scenario, origin), profiles_of(scenario)
+        profiles = profiles_of(scenario, origin) if profiles is None else profiles
+        model = lower(scenario, origin, profiles)
     wall_s = time.perf_counter() - begin - compilation.wall_s
     return Lowered(scenario, profiles, model, wall_s, compilation.wall_s)
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sim import wire
 from sim.suites import DEFAULT, SUITES, completed
 from sim.values import (
+    CORES_MAX,
+    RUN_S_MAX,
     USAGE_MAX,
     Arrivals,
     ByHour,
@@ -28,8 +30,6 @@ from sim.values import (
     TimeOfDay,
     Usage,
 )
-
-GAP_S_MAX = 1e9  # s, the longest run
 
 
 class Part(BaseModel):
@@ -98,9 +98,10 @@ class Stream(Part):
     def _one_timing(self) -> 'Stream':
         given = [name for name in ('period', 'rate', 'arrivals') if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f'needs exactly one of period, rate and arrivals; found {" and ".join(given) or "none"}')
-        if (self.period or 0.0) > GAP_S_MAX or (self.rate or 1.0) < 1.0 / GAP_S_MAX:
-            raise ValueError(f'sends less than once in {GAP_S_MAX:g} s; leave the stream out')
+            raise ValueError(f'needs exactly one of period, rate and arrivals, has {" and ".join(given) or "none"}; '
+                             f'{"remove the others" if given else "add one"}')
+        if (self.period or 0.0) > RUN_S_MAX or (self.rate or 1.0) < 1.0 / RUN_S_MAX:
+            raise ValueError(f'sends less than once in {RUN_S_MAX:g} s; leave the stream out')
         if self.arrivals is not None and set(self.by_hour) != {1.0}:
             raise ValueError('by_hour multiplies a period or a rate, and arrivals have neither; remove one of them')
         return self
@@ -123,8 +124,8 @@ class DeviceClass(Part):
     @model_validator(mode='after')
     def _one_number(self) -> 'DeviceClass':
         if (self.count is None) == (self.per_bed is None):
-            found = 'none' if self.count is None else 'both'
-            raise ValueError(f'needs exactly one of count and per_bed; found {found}')
+            found, remedy = ('none', 'add') if self.count is None else ('both', 'remove')
+            raise ValueError(f'needs exactly one of count and per_bed, has {found}; {remedy} one')
         return self
 
 
@@ -138,7 +139,7 @@ class Server(Part):
     """The server, for aggregation, imaging and, by default, the broker."""
 
     profile: str
-    cores: int = Field(ge=1, le=1_024)
+    cores: int = Field(ge=1, le=CORES_MAX)
 
 
 class Edge(Part):
@@ -154,7 +155,7 @@ class Broker(Part):
     """RabbitMQ."""
 
     node: Name = Field('server', description='where it runs')
-    cores: int = Field(1, ge=1, le=1_024)
+    cores: int = Field(1, ge=1, le=CORES_MAX)
     deliver: Delay = Field(description='from the queue to the network, or to a consumer on its own computer')
     acknowledge: Delay = Field(description="from a consumer's acknowledgement to its credit")
     detect: Time = Field(description='until the messages of a dead consumer return')
@@ -185,7 +186,7 @@ class Crypto(Part):
     placement: Literal['sequential', 'distributed'] = Field(
         'distributed', description='sequential: one worker on the first node; distributed: replicas over the nodes')
     replicas: int = Field(3, ge=1, le=10_000)
-    pod_cores: int = Field(1, ge=1, le=1_024)
+    pod_cores: int = Field(1, ge=1, le=CORES_MAX)
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages a worker may hold, of each queue')
 
     @model_validator(mode='before')
@@ -217,7 +218,7 @@ class Keys(Part):
     """How the keys of devices live: the key authority, and what it does."""
 
     authority: Name = Field('server', description='the computer that it runs on')
-    cores: int = Field(1, ge=1, le=1_024)
+    cores: int = Field(1, ge=1, le=CORES_MAX)
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages that it may hold, of each queue')
     priority: Priority = 1
     rotation: Rotation = Rotation()

@@ -39,19 +39,6 @@ class Suite:
     aead: str
     signature: str
     implementation: Literal['native', 'interpreted']  # of the AEAD: orders of magnitude lie between them
-    # With a fresh KEM key pair for each key, whose private half is erased: who later gets all keys that last opens
-    # nothing that was recorded. Keys that are there from the start give no such thing, whatever the suite.
-    is_forward_secret_if_ephemeral: bool = True
-
-    @property
-    def key_category(self) -> int:
-        """Return the category that the key establishment claims."""
-        return KEM_CATEGORY[self.kem]
-
-    @property
-    def signature_category(self) -> int:
-        """Return the category that the signature claims."""
-        return SIGNATURE_CATEGORY[self.signature]
 
 
 SUITES = {

@@ -83,7 +83,7 @@ def quantity(text: str, dimension: str) -> float:
     except (pint.PintError, ValueError, AttributeError):
         raise UnitError(f"'{text}' has the unknown unit '{unit_text}'; {write}") from None
     if dimension == 'size' and 'bit' in unit_text:
-        raise UnitError(f"'{text}' is in bits; sizes are in bytes, e.g. '{example}'")
+        raise UnitError(f"'{text}' is in bits; write bytes, e.g. '{example}'")
     if not math.isfinite(value):
         raise UnitError(f"'{text}' is too large; {write}")
     return value

@@ -23,6 +23,8 @@ from pydantic_core import CoreSchema, core_schema
 from sim.units import DIMENSIONS, a, quantity, spell
 
 USAGE_MAX = 1 << 54  # B under one key: SP 800-232 §4.3, for Ascon-AEAD128
+RUN_S_MAX = 1e9  # thirty years; beyond, a float is coarser than a microsecond's tenth
+CORES_MAX = 1_024  # of one computer
 SIZE_MAX = 1 << 40  # 1 TiB: a hospital's whole archive of images is as large
 HOURLY_MAX = 1e6  # multipliers of a rate that floats can add up over a day
 PRIORITIES_MAX = 8  # strict classes; Wi-Fi and Ethernet have eight (IEEE 802.1Q)
@@ -43,7 +45,7 @@ class Quantity:
             raise ValueError(f"'{text}' has no unit; write {a(self.dimension)}, e.g. '{example}'")
         value = quantity(text, self.dimension)
         if value < 0 or (value == 0 and not self.may_be_zero):
-            raise ValueError(f"'{text}' must be {'zero or more' if self.may_be_zero else 'positive'}")
+            raise ValueError(f"'{text}' must be {'zero or more' if self.may_be_zero else 'positive'}; correct it")
         return value
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -63,9 +65,9 @@ def _size(value: object, n_bytes_max: int = SIZE_MAX) -> int:
         raise ValueError(f"'{value}' has no unit; write a size, e.g. '4 KiB'")
     n_bytes = quantity(value, 'size')
     if n_bytes < 1 or n_bytes != int(n_bytes):
-        raise ValueError(f"'{value}' must be a whole number of bytes, at least 1 B")
+        raise ValueError(f"'{value}' must be a whole number of bytes, at least 1 B; correct it")
     if n_bytes > n_bytes_max:
-        raise ValueError(f"'{value}' is too large; at most {n_bytes_max >> 40} TiB")
+        raise ValueError(f"'{value}' is too large; take at most {n_bytes_max >> 40} TiB")
     return int(n_bytes)
 
 
@@ -78,9 +80,10 @@ def _time_of_day(text: object) -> float:
 
 def _some_hour(by_hour: tuple[float, ...]) -> tuple[float, ...]:
     if not any(by_hour):
-        raise ValueError('is zero at every hour; at least one must be positive')
+        raise ValueError('is zero at every hour, and at least one must be positive; leave the stream out')
     if any(0 < hour < 1 / HOURLY_MAX or hour > HOURLY_MAX for hour in by_hour):
-        raise ValueError(f'holds a multiplier that is neither 0 nor between {1 / HOURLY_MAX:g} and {HOURLY_MAX:g}')
+        raise ValueError(f'holds a multiplier that is neither 0 nor between {1 / HOURLY_MAX:g} and {HOURLY_MAX:g}; '
+                         'correct it')
     return by_hour
 
 

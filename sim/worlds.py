@@ -2,6 +2,10 @@
 
 A controller is linear ``async def`` code that holds a `World`. It waits with ``await world.sleep(…)`` and ``await
 inbox.take(…)``; both yield a request (`Sleep`, `Take`) to whoever drives the coroutine, and receive its answer.
+
+The seam is wider than the controllers that there are. Variants (`launch`), the attachment, the servers and the sources
+of `change`, and `waiting`, `busy` and `charge_j` of `read` are for those to come: adaptive cryptography, roaming,
+autoscaling. Until then tests alone use them, of both engines.
 """
 
 from __future__ import annotations
@@ -10,11 +14,7 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from sim.model import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class World(Protocol):
     def inbox(self) -> Inbox:
         """Return a new inbox."""
 
-    def launch(self, flow: str, entities: Ints, *, inbox: Any = None, variant: str = 'default',
+    def launch(self, stream: str, entities: Ints, *, inbox: Any = None, variant: str = 'default',
                amounts: Mapping[str, float | Floats] | None = None, deadline_s: float | None = None) -> Ints:
-        """Launch one job for each entity row and return the job numbers, shape ``(n_entities,)``.
+        """Launch one job of a stream for each entity row and return the job numbers, shape ``(n_entities,)``.
 
         `amounts` replaces the amount of a stage, by name: one number, or one for each entity. `deadline_s` counts
         from now.

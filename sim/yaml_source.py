@@ -271,7 +271,7 @@ class _Reader:
     def _count(self, n: int, at: Location, depth: int) -> None:
         self._n_values += n
         if depth > DEPTH_MAX:
-            self._refuse(at[:1], f'is nested deeper than {DEPTH_MAX}, aliases counted', 'nothing that is read is')
+            self._refuse(at[:1], f'is nested deeper than {DEPTH_MAX}, aliases counted', 'write it flatter')
         if self._n_values > VALUES_MAX:
             self._refuse(at[:1], f'the {VALUES_MAX:,} values, aliases counted, that can be read are over here',
                          'write fewer')

@@ -19,7 +19,7 @@ from analysis.comparison_report import Side, page_name, write_comparison
 from analysis.formats import spell
 from analysis.replication_report import write_replications
 from analysis.replications import intervals
-from analysis.report import completed_latencies, flow_names, stage_times, write_report
+from analysis.report import asked, completed_latencies, flow_names, stage_times, write_report
 from sim.loading import load
 from sim.results.contents import write_run
 from sim.results.folder import Run, complete_folder, read_run
@@ -128,6 +128,16 @@ def test_report_says_what_its_cryptography_claims(folder: Path) -> None:
     assert said['Suite'].startswith(f'{security["suite"]} ({security["kem"]}, {security["aead"]}, ')
     assert said['Keys'] == f'NIST category {security["key_category"]}'
     assert said['Forward secrecy'] == security['forward_secrecy']
+    assert said['Cryptography'] == f'{security["aead"]}, {security["kem"]}'  # nothing of the ward is signed
+
+
+def test_report_lists_the_primitives_that_its_claims_are_of(folder: Path) -> None:
+    """Pre-shared keys without a KEM, and signed revocations: the signature has a category, and so it is listed."""
+    run = read_run(folder)
+    security = run.manifest['security'] | {'key_category': None, 'signature_category': 3}
+    said = dict(asked(run.scenario, security))
+    assert said['Cryptography'] == f'{security["aead"]}, {security["signature"]}'
+    assert said['Signatures'] == 'NIST category 3'
 
 
 def test_invalid_run_says_so_and_why(folder: Path, tmp_path: Path) -> None:

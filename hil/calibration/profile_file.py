@@ -14,6 +14,7 @@ from hil.calibration.machine import Machine
 from hil.calibration.measurement import Measurement
 from hil.calibration.spread import Spread
 from sim.errors import InputError
+from sim.flows import CRYPTO_STAGES
 from sim.profile_reading import read_entry
 from sim.profile_schema import LAWS
 from sim.profiles import Cost, Figure, Noise, Profile
@@ -21,7 +22,6 @@ from sim.units import spell
 from sim.yaml_writing import written
 
 WIDTH = 120
-CRYPTO = ('kem.', 'aead.', 'sig.')
 UNITS = ((1.0, 's'), (1e-3, 'ms'), (1e-6, 'us'), (1e-9, 'ns'))
 CORES_SOURCE, CLOCK_SOURCE = 'counted by the operating system', 'as the operating system tells it'
 HEADER = """\
@@ -56,7 +56,7 @@ def profile_text(name: str, machine: Machine, measured: Sequence[Measurement], l
     for each in measured:
         costs.setdefault(each.operation.stage, {})[each.operation.variant] = _measured(each)
     for (stage, variant), cost in like.costs.items():
-        if stage not in costs and not stage.startswith(CRYPTO):
+        if stage not in costs and not stage.startswith(CRYPTO_STAGES):
             costs.setdefault(stage, {})[variant] = _taken_over(cost, like)
     cores = {'value': machine.n_cores, 'source': CORES_SOURCE, 'quality': 'primary'}
     clock = _figure(like.clock, like) if machine.clock_hz is None else {

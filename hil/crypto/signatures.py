@@ -31,7 +31,11 @@ SCALAR_BYTES = SIGNATURE_BYTES['ECDSA-P256'] // 2
 
 @dataclass(frozen=True)
 class CryptographyMlDsa:
-    """ML-DSA [1] by ``cryptography``, hedged; private keys are its objects."""
+    """ML-DSA [1] by ``cryptography``, hedged; private keys are its objects.
+
+    The protocol signs without a context: what a signature is for stands in the message (`hil.keys.schedule`). A context
+    can be given because the published answers have one.
+    """
 
     name: str
     own: type[MLDSA44PrivateKey] | type[MLDSA65PrivateKey]

@@ -25,7 +25,8 @@ from hil.paced.messages import Messages, wire_number
 from hil.paced.notes import Notes
 from hil.wire.codec import HEADER_BYTES_MAX
 from hil.worker.hello import Hello
-from sim.engines.reference.engine import Engine, Progress
+from sim.engines import Progress
+from sim.engines.reference.engine import Engine
 from sim.laws import ARRIVE, event_key
 from sim.model import DROPPED, OUTCOMES, REJECTED
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from hil.worker.dispatcher import clock_id
-from sim.flows import FLOWS
+from sim.flows import CRYPTO_STAGES, FLOWS
 from sim.results.summary import times
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ LATE_SHARE_MAX = 0.05
 STEAL_MAX = 0.01  # of the processors' time, taken by other guests of the host
 CPU_SHARE_MIN = 0.95  # of a compute stage's time, in which its thread had a processor
 WAITS = ('fl.aggregate',)  # compute stages that also wait for a disk
-CRYPTO_STAGES = ('aead.', 'kem.', 'sig.')
 
 CHAIN_COLUMNS = {'job': pl.Int64, 'flow': pl.String, 'first_stage': pl.String, 'outcome': pl.String,
                  'attempt': pl.Int64, 'sent_s': pl.Float64, 'replied_s': pl.Float64, 'round_trip_s': pl.Float64,

@@ -25,6 +25,7 @@ from hil.paced.notes import processor_times, why_invalid
 from hil.paced.testbed import Order, Testbed
 from hil.wire.names import run_id
 from hil.worker.hello import Hello
+from sim.engines import Progress
 from sim.errors import InputError
 from sim.loading import Origin
 from sim.running import Execution, Lowered, controlled, prepare
@@ -36,7 +37,6 @@ BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
 HELLO_S_MAX = 30.0  # for all workers to say that they are there, when those of this machine are ready
 FAR_HELLO_S_MAX = 600.0  # for those elsewhere, which people start
 Waiting = Callable[[str], None]
-Progress = Callable[[float, int], None]  # seconds since the start of the run, jobs launched
 
 
 @dataclass(frozen=True)

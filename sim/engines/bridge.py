@@ -15,12 +15,12 @@ import numpy as np
 
 from sim.energy import energy_j
 from sim.laws import WAKE, event_key, name_key, selection
-from sim.worlds import Controller, Floats, Ints, Outcomes, Sleep, Take
+from sim.worlds import Controller, Outcomes, Sleep, Take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sim.model import Model
+    from sim.model import Floats, Ints, Model
 
 
 class Inbox:
@@ -137,17 +137,17 @@ class EngineWorld(ABC):
         self._add_inbox(self._n_inboxes - 1)
         return Inbox(self, self._n_inboxes - 1)
 
-    def launch(self, flow: str, entities: Ints, *, inbox: Inbox | None = None, variant: str = 'default',
+    def launch(self, stream: str, entities: Ints, *, inbox: Inbox | None = None, variant: str = 'default',
                amounts: Mapping[str, float | Floats] | None = None, deadline_s: float | None = None) -> Ints:
-        """Launch one job for each entity row."""
+        """Launch one job of a stream for each entity row."""
         model = self.model
-        stream = model.streams.index(flow)
-        assert stream not in model.sources.stream, f'{flow} has a source, which counts its own launches'
+        row = model.streams.index(stream)
+        assert row not in model.sources.stream, f'{stream} has a source, which counts its own launches'
         entities = np.asarray(entities, np.int64)
-        assert (np.diff(np.sort(entities)) > 0).all(), f'{flow} twice for one entity in one launch'
+        assert (np.diff(np.sort(entities)) > 0).all(), f'{stream} twice for one entity in one launch'
         columns = {model.stages.index(stage): np.broadcast_to(np.asarray(amount, np.float64), entities.shape)
                    for stage, amount in (amounts or {}).items()}
-        return self._launch(stream, model.variants.index(variant), entities, -1 if inbox is None else inbox.row,
+        return self._launch(row, model.variants.index(variant), entities, -1 if inbox is None else inbox.row,
                             columns, math.nan if deadline_s is None else deadline_s)
 
     def read(self, quantity: str, targets: Any) -> Floats:

@@ -45,7 +45,7 @@ def write_run(folder: Path, execution: Execution) -> None:
     (folder / 'summary.json').write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n', 'utf-8')
 
 
-def scenario_folder(out: Path, scenario: Scenario, profiles: Mapping[str, Profile] | None = None) -> Path:
+def scenario_folder(out: Path, scenario: Scenario, profiles: Mapping[str, Profile]) -> Path:
     """Return the folder of all seeds of a scenario."""
     return out / f'{scenario.name}-{scenario_hash(scenario, profiles)[:8]}'
 

@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sim.errors import InputError
+from sim.mistakes import first_mistake
 from sim.yaml_source import read_file, read_yaml, spell_key
 
 REMEDY = 'make the run again'
@@ -46,6 +47,8 @@ class Manifest(BaseModel):
     engine: str = ''
     trace: Literal['none', 'jobs', 'stages'] = 'none'
     is_valid: bool = True
+    invalid_because: str | list[str] | None = None
+    warnings: list[str] = []
     security: Security | None = None
     written_at: str = ''
     versions: dict[str, str] = {}
@@ -59,6 +62,7 @@ class Manifest(BaseModel):
     simulated_s: float = 0.0
     lowering_wall_s: float = 0.0
     engine_wall_s: float = 0.0
+    compile_wall_s: float = 0.0
     peak_memory_mib: Count = 0
 
 
@@ -79,24 +83,26 @@ class SummaryRow(BaseModel):
     p99: float | None
 
 
-MANIFEST = TypeAdapter(Manifest)
-SUMMARY = TypeAdapter(list[SummaryRow])
-
 TEXT, WHOLE, REAL, TRUTH = 'texts', 'whole numbers', 'numbers', 'truths'
-COLUMNS: Mapping[str, Mapping[str, str]] = {  # of each table, those that are read
+COLUMNS: Mapping[str, Mapping[str, str]] = {  # of every table that a run may have, those that are read
     'jobs': {'job': WHOLE, 'flow': TEXT, 'class': TEXT, 'launched_s': REAL, 'latency_s': REAL, 'outcome': TEXT,
              'is_counted': TRUTH},
     'stages': {'job': WHOLE, 'hop': WHOLE, 'stage': TEXT, 'place': TEXT, 'finished_s': REAL, 'service_s': REAL},
     'rounds': {'round': WHOLE, 'started_s': REAL, 'n_selected': WHOLE, 'n_delivered': WHOLE, 'quorum_met': TRUTH,
                'round_time_s': REAL, 'distribution_time_s': REAL},
+    'keys': {'event': TEXT, 'cause': TEXT, 'class': TEXT, 'device': WHOLE, 'due_s': REAL, 'ended_s': REAL},
+    # What workers measured, of a run on hardware: a row a chain of stages, and a row a stage.
+    'chains': {'job': WHOLE, 'flow': TEXT, 'outcome': TEXT, 'round_trip_s': REAL, 'waiting_s': REAL, 'service_s': REAL,
+               'broker_and_wire_s': REAL},
+    'work': {'job': WHOLE, 'flow': TEXT, 'stage': TEXT, 'place': TEXT, 'node': TEXT, 'wall_s': REAL, 'cpu_s': REAL},
     'devices': {'class': TEXT, 'device': WHOLE},
     'stations': {'station': TEXT, 'kind': TEXT, 'servers': WHOLE, 'utilisation': REAL, 'served': WHOLE,
                  'waiting_mean': REAL, 'waiting_max': WHOLE, 'dropped': WHOLE, 'redelivered': WHOLE},
 }
 
 
-def read_json(path: Path, shape: TypeAdapter[Any]) -> Any:
-    """Return the data of a JSON file of a run folder.
+def read_json(path: Path, shape: Any) -> Any:
+    """Return the data of a JSON file of a run folder; `shape` is a type that pydantic validates.
 
     Raises
     ------
@@ -105,13 +111,13 @@ def read_json(path: Path, shape: TypeAdapter[Any]) -> Any:
     """
     try:
         data = json.loads(path.read_bytes())
-        shape.validate_python(data)
+        TypeAdapter(shape).validate_python(data)
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}); {REMEDY}') from None
     except ValidationError as error:
-        first = error.errors()[0]
-        found = 'is not there' if first['type'] == 'missing' else first['msg'].replace('Input should be', 'must be', 1)
-        raise InputError(f'{path}: {spell_key(first["loc"])} {found[:1].lower()}{found[1:]}; {REMEDY}') from None
+        location, sentence = first_mistake(error, data, shape, REMEDY)
+        at = f'{path}: {spell_key(location)}'.rstrip(': ')
+        raise InputError(f'{at}: {sentence}') from None
     except (ValueError, RecursionError) as error:  # a ValueError for bytes that are no text, too
         raise InputError(f'{path}: is not JSON ({error}); {REMEDY}') from None
     return data

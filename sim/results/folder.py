@@ -21,8 +21,8 @@ from typing import Any
 
 import polars as pl
 
-from sim.errors import InputError, RunError
-from sim.results.files import MANIFEST, SUMMARY, read_json, read_table, read_tree
+from sim.errors import InputError, RunError, suggestion
+from sim.results.files import COLUMNS, Manifest, SummaryRow, read_json, read_table, read_tree
 from sim.yaml_source import read_file
 
 PARTIAL, OLD = '.partial', '.old'
@@ -39,13 +39,13 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What was run, with what, and whether it counts."""
-        loaded: dict[str, Any] = read_json(self.folder / 'manifest.json', MANIFEST)
+        loaded: dict[str, Any] = read_json(self.folder / 'manifest.json', Manifest)
         return loaded
 
     @cached_property
     def summary(self) -> list[dict[str, Any]]:
         """The metrics, one row each."""
-        loaded: list[dict[str, Any]] = read_json(self.folder / 'summary.json', SUMMARY)
+        loaded: list[dict[str, Any]] = read_json(self.folder / 'summary.json', list[SummaryRow])
         return loaded
 
     @property
@@ -60,11 +60,20 @@ class Run:
         return read_tree(self.folder / 'scenario.yaml')
 
     def table(self, name: str) -> pl.DataFrame:
-        """Return a table by its name without ending; empty when the run has none."""
+        """Return a table by its name without ending; empty when the run has none.
+
+        Raises
+        ------
+        InputError
+            If no run has a table of this name, or the file is damaged.
+        """
+        if name not in COLUMNS:
+            raise InputError(f"'{name}' is no table of a run; {suggestion(name, COLUMNS)}")
         path = self.folder / f'{name}.parquet'
-        trace = self.manifest.get('trace', 'none')
-        is_due = {'jobs': trace != 'none', 'stages': trace == 'stages', 'rounds': False}.get(name, True)
-        return read_table(path, name) if is_due or path.exists() else pl.DataFrame()
+        trace, is_measured = self.manifest.get('trace', 'none'), self.manifest.get('world') == 'hil'
+        due = {'jobs': trace != 'none', 'stages': trace == 'stages' and not is_measured, 'devices': not is_measured,
+               'stations': not is_measured, 'chains': is_measured, 'work': is_measured}
+        return read_table(path, name) if due.get(name) or path.exists() else pl.DataFrame()
 
 
 def read_run(folder: str | Path) -> Run:
@@ -77,7 +86,8 @@ def read_run(folder: str | Path) -> Run:
     """
     run = Run(Path(folder))
     if not _is_file(run.folder / 'manifest.json') or not _is_file(run.folder / 'summary.json'):
-        raise InputError(f"'{folder}' is not a run folder; expected manifest.json and summary.json in it")
+        raise InputError(f"'{folder}' is not a run folder; expected manifest.json and summary.json in it; "
+                         'name another, or make the run again')
     return run
 
 

@@ -18,6 +18,10 @@ BUSY = 0.95  # of the time: the mean line of an M/M/1 is 18 there, and four time
 LINE_MIN = 20  # waiting; more than the segments that a transfer has under way
 UNFINISHED_SHARE = 0.01  # of a flow's jobs: percentiles without them are no longer those of all
 NAMED = 5  # stations
+# A line that grew to the end is near its longest there, and half as long on average: a burst that is over, or one at
+# the end alone, is neither.
+END_SHARE = 0.9  # of the longest
+MEAN_SHARE = 0.25  # of the longest; half of what steady growth has, for lines that began late
 
 
 def warnings(recording: Recording) -> list[str]:
@@ -47,7 +51,8 @@ def warnings(recording: Recording) -> list[str]:
 
 
 def _grown(at_end: NDArray[np.int64], longest: NDArray[np.int64], mean: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.flatnonzero((at_end >= LINE_MIN) & (at_end >= 0.9 * longest) & (mean >= 0.25 * longest))
+    return np.flatnonzero((at_end >= LINE_MIN) & (at_end >= END_SHARE * longest)
+                          & (mean >= MEAN_SHARE * longest))
 
 
 def _listed(names: Iterable[str]) -> str:

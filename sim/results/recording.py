@@ -60,7 +60,7 @@ class KeyRow:
     event: KeyEvent
     cause: KeyCause
     entity: int  # -1: all members of the group
-    epoch: int  # of the key that it had
+    epoch: int  # of the key that it had, or that the group had; counted from 0
     due_s: float
     attempts: int = 1
     ended_s: float = float('nan')  # the new key is in use; every place knows; the key is refused

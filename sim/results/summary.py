@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.energy import energy_j
+from sim.flows import FAMILIES
 from sim.model import DELIVERED, EXPIRED, OUTCOMES, Model
 from sim.results import histogram
 from sim.results.recording import Recording
@@ -49,7 +50,7 @@ def summarise_jobs(recording: Recording) -> list[dict[str, Any]]:
 def _flows(recording: Recording) -> list[dict[str, Any]]:
     rows = []
     families = {family: [stage for stage, name in enumerate(recording.model.stages) if name.startswith(f'{family}.')]
-                for family in ('kem', 'aead', 'sig')}
+                for family in FAMILIES}
     for i, flow in enumerate(recording.model.flows):
         outcomes = recording.outcomes[i]
         launched = int(outcomes.sum())

@@ -57,15 +57,15 @@ def test_workers_are_counted_and_paths_begin_at_the_file(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(('old', 'new', 'line', 'words'), [
-    ('description: three', 'descrption: three', 1, 'descrption: unknown key; did you mean description?'),
+    ('description: three', 'descrption: three', 1, "descrption: unknown key; did you mean 'description'?"),
     ('places: {crypto: 2}', 'place: {crypto: 2}', 7, 'nodes.edge-1.places: is missing'),
     ('places: {crypto: 2}', 'places: {}', 7, 'has 0 entries; expected at least 1'),
     ('places: {crypto: 2}', 'places: {crypto: 0}', 7, 'greater than or equal to 1'),
     ('places: {crypto: 2}', 'places: {crypto: 65}', 7, 'less than or equal to 64'),
     ('places: {crypto: 2}', 'places: {crypto: two}', 7, "found 'two'"),
-    ('places: {crypto: 2}', 'places: {broker: 2}', 7, "found 'broker'; must be 'crypto', 'server' or 'authority'"),
+    ('places: {crypto: 2}', 'places: {broker: 2}', 7, "found 'broker'; expected 'crypto', 'server' or 'authority'"),
     ('places: {crypto: 2}', 'places: [crypto]', 7, 'found a list; expected a mapping'),
-    ('workers: elsewhere', 'workers: maybe', 8, "found 'maybe'; must be 'started' or 'elsewhere'"),
+    ('workers: elsewhere', 'workers: maybe', 8, "found 'maybe'; expected 'started' or 'elsewhere'"),
     ('  edge-1: {', '  Edge 1: {', 7, 'expected lower-case letters'),
     ('amqps://edge-1:5671/iomtwin', 'amqp://edge-1', 3, 'broker.url: broker URL'),
     ('amqps://edge-1', 'amqps://me:hush@edge-1', 3, 'names a user'),

@@ -168,6 +168,14 @@ def test_revoking_a_member_gives_the_others_a_new_group_key(engine: Engine) -> N
     assert finished(recording, 'group-key', 1) == []
 
 
+def test_each_new_group_key_is_the_next_epoch_whatever_the_order_of_the_revocations(engine: Engine) -> None:
+    """Of three members one is revoked at 30 and, named behind it, another at 10: epoch 0 ends at 10, epoch 1 at 30."""
+    late, early = (RevocationPlan('revoke-notice/0', np.array([device]), at_s, math.inf)
+                   for device, at_s in ((0, 30.0), (1, 10.0)))
+    rows, _ = live(engine, replace(PLAN, members=DEVICES, revocations=(late, early)), hospital())
+    assert [(row.due_s, row.epoch) for row in rows if row.event == 'group'] == [(10.0, 0), (30.0, 1)]
+
+
 def test_revoking_somebody_else_leaves_the_group_key(engine: Engine) -> None:
     """Device 2 is no member: nobody gets a new group key."""
     rows, recording = live(engine, replace(revocation([2], 10.0), members=np.array([0, 1])), hospital())

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from sim.loading import load
-from sim.replicating import Plan, simulate
+from sim.replicating import Plan, plan_runs, simulate
+from sim.resolving import profiles_of, scenario_hash
 from sim.results.folder import Run
 from sim.results.recording import Trace
 
@@ -26,7 +27,13 @@ T = TypeVar('T')
 
 def plan(scenario: str | Path = 'ward', overrides: Sequence[str] = SHORT, seed: int = 1) -> Plan:
     """Return the plan of one run."""
-    return Plan(*load(scenario, overrides), seed)
+    return plan_runs(*load(scenario, overrides), [seed])[0]
+
+
+def hash_of(scenario: str | Path, overrides: Sequence[str] = ()) -> str:
+    """Return the hash of a scenario with the profiles that it uses now."""
+    loaded, origin = load(scenario, overrides)
+    return scenario_hash(loaded, profiles_of(loaded, origin))
 
 
 def make(out: Path, scenario: str | Path = 'ward', overrides: Sequence[str] = SHORT, *, seed: int = 1,

@@ -14,9 +14,8 @@ import iomtwin
 from analysis.terminal import PIPED_COLUMNS
 from sim.loading import load
 from sim.profiles import load_profile, shipped_profiles, table
-from sim.resolving import scenario_hash
 from sim.results.folder import Run, find_runs
-from tests.results.runs import QUIET, ROOT, descendants, make, seeds, settings
+from tests.results.runs import QUIET, ROOT, descendants, hash_of, make, seeds, settings
 
 BRIEF = settings(('duration=8 s', 'warm_up=1 s', 'learning.start=2 s', 'learning.pause=1 s', 'learning.rounds=1'))
 COMMANDS = ('check', 'run', 'compare', 'report', 'profiles')
@@ -125,7 +124,7 @@ def test_check_prints_yaml_that_loads_as_the_same_scenario(iomt: CommandLine, tm
     (tmp_path / 'again.yaml').write_text(done.out, 'utf-8')
     again, _ = load(tmp_path / 'again.yaml')
     assert again == load('ward', ['crypto.prefetch=7'])[0]
-    assert scenario_hash(again) == scenario_hash(load('ward', ['crypto.prefetch=7'])[0])
+    assert hash_of(tmp_path / 'again.yaml') == hash_of('ward', ['crypto.prefetch=7'])
     assert not re.findall(r'^ *- ', done.out, re.MULTILINE)
     assert re.search(r'\n# 120 devices of 3 classes, \d+ stations, \d+ route templates\n$', done.out)
     assert iomt('check', tmp_path / 'again.yaml').out == done.out
@@ -145,7 +144,7 @@ def test_check_names_the_files_that_a_scenario_reads(
     assert (done.code, done.errors) == (0, '')
     assert f'arrivals: {tmp_path}/own/alarms.csv' in done.out
     (tmp_path / 'again.yaml').write_text(done.out, 'utf-8')
-    assert scenario_hash(load('again.yaml')[0]) == scenario_hash(load('own/quiet.yaml', overrides)[0])
+    assert hash_of('again.yaml') == hash_of('own/quiet.yaml', overrides)
 
 
 def test_check_prints_a_schema_that_describes_scenarios(iomt: CommandLine) -> None:

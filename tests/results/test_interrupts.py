@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.interrupts import unwinding
+from analysis.interrupts import unwinding
 from tests.results.runs import QUIET, ROOT, ended, start, wait_for
 
 CLOSED, INTERRUPTED = 141, 130

@@ -43,6 +43,23 @@ def test_a_run_without_learning_has_no_table_of_rounds(tmp_path: Path) -> None:
     assert run.table('rounds').is_empty()
 
 
+def test_the_table_of_keys_can_be_read_back(tmp_path: Path) -> None:
+    """A ward whose keys rotate, and one whose keys are there: the rows that were recorded, and an empty table."""
+    lives = ['keys={rotation: {every: 5 s}, overlap: 1 s}', *(
+        f'devices.{name}.trust=pre-shared' for name in ('monitor', 'pump'))]
+    keys = make(tmp_path / 'lives', QUIET, lives).table('keys')
+    assert keys.height >= 6
+    assert set(keys['event']) == {'rekey'}
+    assert set(keys['class']) == {'monitor', 'pump'}
+    assert make(tmp_path / 'stays', QUIET, ()).table('keys').is_empty()
+
+
+def test_a_table_that_no_run_has_is_told(quiet: Run) -> None:
+    """A misspelt name: an error of input that says which was meant, not an empty table."""
+    with pytest.raises(InputError, match="'key' is no table of a run; did you mean 'keys'"):
+        quiet.table('key')
+
+
 def test_the_summary_is_the_same_at_every_trace_level(ward: Run, tmp_path: Path) -> None:
     """One seed with and without tracing: the bytes of summary.json are equal."""
     untraced = make(tmp_path, trace='none')

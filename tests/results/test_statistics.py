@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.compare import compare
+from analysis import compare as comparison
+from analysis.compare import COMPARED, compare
 from analysis.replication_report import write_replications
 from analysis.replications import BOUNDS, intervals, key_of, set_name, summarise, table, write
 from analysis.statistics import t_interval
@@ -43,6 +44,34 @@ def only(differences: pl.DataFrame) -> dict[str, Any]:
     """Return the one row of a comparison."""
     assert differences.height == 1
     return differences.row(0, named=True)
+
+
+# -- what is compared ---------------------------------------------------------------------------------------------
+
+
+LIVES = ('keys={rotation: {every: 5 s}, overlap: 1 s, revocations: [{devices: pump, at: 6 s}]}',
+         *(f'devices.{name}.trust=pre-shared' for name in ('monitor', 'pump')))
+
+
+def test_every_metric_is_compared_or_said_to_be_left_out(tmp_path: Path) -> None:
+    """Of a run with learning, keys that rotate and a revocation: no metric is absent without a word."""
+    metrics = {row['metric'] for row in make(tmp_path, QUIET, LIVES).summary}
+    assert {'rekey_time', 'exposure_time', 'rejected', 'aead_time', 'rounds_begun'} <= metrics
+    silent = metrics - COMPARED.keys()
+    assert silent
+    assert all(f'`{metric}`' in str(comparison.__doc__) for metric in silent), silent
+
+
+def test_policies_of_rotation_are_compared_on_keys(tmp_path: Path) -> None:
+    """New keys every five seconds against every two: more of them, by as many as the tables of keys have more rows."""
+    often = [LIVES[0].replace('every: 5 s', 'every: 2 s'), *LIVES[1:]]
+    base, other = make(tmp_path, QUIET, LIVES), make(tmp_path, QUIET, often)
+    found = compare([base], [other]).filter(metric='rekeys_done').row(0, named=True)
+    n_base, n_other = (run.table('keys').filter((pl.col('event') == 'rekey') & pl.col('ended_s').is_finite()).height
+                       for run in (base, other))
+    assert (found['base'], found['other'], found['difference']) == (n_base, n_other, n_other - n_base)
+    assert n_other > n_base
+    assert {'rekey_time', 'exposure_time'} <= set(compare([base], [other])['metric'])
 
 
 # -- intervals ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -15,7 +15,9 @@ import pytest
 
 from sim import replicating
 from sim.errors import RunError
-from sim.replicating import simulate, simulate_all
+from sim.loading import load
+from sim.profiles import load_profile
+from sim.replicating import plan_runs, simulate, simulate_all
 from sim.results.folder import Run, complete_folder, find_runs, read_run, remove_partial
 from tests.results.runs import (
     ENDLESS,
@@ -218,6 +220,27 @@ def test_an_error_without_words_of_the_system_still_says_what_happened(tmp_path:
     with pytest.raises(RunError, match=r'No space left on device'), complete_folder(tmp_path / 'seed-1'):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('spoil', [Path.unlink, lambda path: path.write_text('otherwise', 'utf-8')],
+                         ids=['deleted', 'edited'])
+def test_a_profile_that_goes_while_runs_are_made_changes_none_of_them(
+        spoil: Callable[[Path], object], tmp_path: Path) -> None:
+    """Two workers make three seeds, and the first that is heard of them spoils a profile: all are of one scenario."""
+    profile = tmp_path / 'mine.yaml'
+    profile.write_text(load_profile('esp32-pump').contents.decode().replace('name: esp32-pump', 'name: mine'), 'utf-8')
+    plans = plan_runs(*load(QUIET, [f'devices.pump.profile={profile}']), [1, 2, 3])
+    heard: list[int] = []
+
+    def hear(number: int, share: float, n_jobs: int) -> None:  # noqa: ARG001 - what a progress is told
+        if not heard:
+            spoil(profile)
+        heard.append(number)
+
+    runs = simulate_all(plans, tmp_path / 'out', n_processes=2, trace='none', progress=hear)
+    assert heard
+    assert [run.folder for run in runs] == seeds(tmp_path / 'out')
+    assert len({run.manifest['scenario_hash'] for run in runs}) == 1
 
 
 # -- signals ------------------------------------------------------------------------------------------------------

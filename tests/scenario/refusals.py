@@ -1,5 +1,6 @@
 """How a bad command is refused: in one line, with exit code 2, and with nothing written."""
 
+import re
 from collections.abc import Callable
 
 from sim.errors import LENGTH_MAX
@@ -10,15 +11,23 @@ PATCH = 'devices.patch.streams.vitals'
 TAG_PERIOD = 'vitals: {flow: vitals, period: 2 s, payload: 32 B, priority: 2}'
 
 Refuse = Callable[..., str]
+VERBS = ('add', 'check', 'correct', 'give', 'keep', 'leave', 'lengthen', 'let', 'make', 'move', 'name', 'remove',
+         'rename', 'save', 'say', 'see', 'set', 'shorten', 'split', 'take', 'use', 'write')
+REMEDY = re.compile(rf"[;,] (or )?({'|'.join(VERBS)})\b|did you mean '[^']*'\?|--help lists")
+
 
 
 def the_line(stderr: str) -> str:
-    """Return what follows ``iomtwin:`` if that is all there is, on one printable line of bounded length."""
+    """Return what follows ``iomtwin:`` if that is all there is, on one printable line of bounded length.
+
+    The line says what to do.
+    """
     line = stderr.removesuffix('\n')
     assert line != stderr
     assert line.startswith('iomtwin: ')
     assert line.isprintable()
     assert len(line) <= LENGTH_MAX + len('iomtwin:  … ')
+    assert REMEDY.search(line), f'what to do is not said: {line}'
     return line.removeprefix('iomtwin: ')
 
 

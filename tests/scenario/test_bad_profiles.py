@@ -29,7 +29,7 @@ def refusal(folder: Path, old: str, new: str) -> str:
     ('{value: 1 W,', '{value: -1 W,', 9, 'expected no negative power'),
     ('value: 1000 cycles', 'value: 1000 furlongs', 15, 'expected a time with its unit'),
     ('value: 1000 cycles', 'value: 1000', 15, 'expected a time with its unit'),
-    ('  kem.keygen:', '  kem.keygn:', 14, 'costs.kem.keygn: found an unknown key'),
+    ('  kem.keygen:', '  kem.keygn:', 14, "costs.kem.keygn: unknown key; did you mean 'kem.keygen'?"),
     ('    ML-KEM-768:', '    Kyber768:', 15, "expected 'ML-KEM-512', 'ML-KEM-768'"),
     ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: assumption', 15, "found 'assumption'"),
     ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: derived', 15, 'add a formula'),
@@ -66,7 +66,7 @@ def refusal(folder: Path, old: str, new: str) -> str:
     ('p: 0.25, source: bench, quality: primary', 'p: 0.25, source: bench, quality: assumption', 24, 'leave the'),
     ('cores: {value: 2', 'cores: {value: 2.5', 6, 'whole number'),
     ('name: gadget', 'name: other', 1, "expected the file's name 'gadget'"),
-    ('title: "A gadget"\n', '', 1, 'title: found nothing; expected this key; add it'),
+    ('title: "A gadget"\n', '', 1, 'title: is missing; add it'),
     ('title: "A gadget"', 'name: gadget', 2, 'duplicate key "name"'),
     ('{value: 2, source', '[value: 2, source', 6, 'is not YAML'),
 ])

@@ -20,12 +20,13 @@ import iomtwin
 from sim.loading import SHIPPED, load, shipped_scenarios
 from sim.lowering import lower
 from sim.profiles import load_profile
-from sim.resolving import profiles_of, resolved_yaml, scenario_hash
+from sim.resolving import profiles_of, resolved_yaml
 from sim.running import run_model
 from sim.scenario import Scenario
 from sim.units import DIMENSIONS, quantity, spell
 from sim.values import SIZE_MAX
 from sim.yaml_source import read_yaml, spell_key
+from tests.results.runs import hash_of
 from tests.scenario.clinic import CLINIC, TEXT, edited, scenario_of
 from tests.scenario.json_schema import problems
 from tests.scenario.reduced import few_wards
@@ -65,7 +66,7 @@ def test_resolved_scenario_is_complete_and_stable(source: str, tmp_path: Path) -
     assert again == scenario
     assert unset(again) == []
     assert resolved_yaml(again) == path.read_text()
-    assert scenario_hash(again) == scenario_hash(scenario)
+    assert hash_of(path) == hash_of(source, few_wards(source))
     assert differences(lower(scenario, origin), lower(again, again_origin)) == []
 
 
@@ -261,7 +262,7 @@ def test_paths_begin_at_the_folder_of_the_scenario(tmp_path: Path, monkeypatch: 
     (tmp_path / 'a' / 'clinic.yaml').write_text(TEXT)
     monkeypatch.chdir(tmp_path / 'b')
     scenario, origin = load('../a/clinic.yaml', ['edge.server.profile=my-pi.yaml'])
-    used = profiles_of(scenario)
+    used = profiles_of(scenario, origin)
     assert used[scenario.edge.server.profile].name == 'my-pi'
     assert used['raspberry-pi-4'].sha256 == load_profile('raspberry-pi-4').sha256
     monkeypatch.chdir(tmp_path)

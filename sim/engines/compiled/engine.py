@@ -19,8 +19,9 @@ from sim.results.recording import HOP_COLUMNS, JOB_COLUMNS, Recording, Trace
 from sim.sources import Arrivals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from sim.engines import Progress
     from sim.engines.compiled.layout import Records
     from sim.worlds import Controller
 
@@ -28,7 +29,7 @@ EVENTS_PER_PAUSE = 2_000_000  # progress, and a chance to interrupt
 
 
 def run(model: Model, *, trace: Trace = 'jobs', controllers: tuple[Controller, ...] = (),
-        progress: Callable[[float, int], None] | None = None) -> Recording:
+        progress: Progress | None = None) -> Recording:
     """Execute a model and return what it left."""
     return Engine(model, trace=trace).run(controllers, progress)
 
@@ -51,8 +52,7 @@ class Engine:
 
     # -- the run ----------------------------------------------------------------------------------------------
 
-    def run(self, controllers: tuple[Controller, ...] = (),
-            progress: Callable[[float, int], None] | None = None) -> Recording:
+    def run(self, controllers: tuple[Controller, ...] = (), progress: Progress | None = None) -> Recording:
         """Run to the end of the drain and return the recording."""
         model = self.model
         self._arrivals = Arrivals(model, self.run_key)
@@ -71,7 +71,7 @@ class Engine:
         return self._close()
 
     def _run_until(self, end_s: float, *, is_inclusive: bool, stops_when_idle: bool,
-                   progress: Callable[[float, int], None] | None) -> None:
+                   progress: Progress | None) -> None:
         m = self.machine
         while True:
             reason = loop.run_until(m, end_s, is_inclusive, stops_when_idle, EVENTS_PER_PAUSE)

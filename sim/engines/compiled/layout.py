@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from sim.compiling import compiled
+from sim.model import OUTCOMES
 from sim.results.recording import HOP_COLUMNS, JOB_COLUMNS
 from sim.sources import ARRIVAL
 
@@ -92,7 +93,7 @@ OUTCOME = np.dtype([('inbox', 'i8'), ('job', 'i8'), ('entity', 'i8'), ('outcome'
 JOB_ROW = np.dtype([(name, 'i8' if code == 'q' else 'f8') for name, code in JOB_COLUMNS.items()], align=True)
 HOP_ROW = np.dtype([(name, 'i8' if code == 'q' else 'f8') for name, code in HOP_COLUMNS.items()], align=True)
 FLOW = np.dtype([
-    ('outcomes', 'i8', 6), ('latency_sum_s', 'f8'), ('crypto_sum_s', 'f8'), ('wire_bytes', 'i8'),
+    ('outcomes', 'i8', len(OUTCOMES)), ('latency_sum_s', 'f8'), ('crypto_sum_s', 'f8'), ('wire_bytes', 'i8'),
     ('crypto_bytes', 'i8'),
 ], align=True)
 DEADLINE = np.dtype([('n', 'i8'), ('n_missed', 'i8')], align=True)  # of the jobs of a class in a flow

@@ -35,8 +35,10 @@ from sim.engines.compiled.layout import (
     station_at,
     work_at,
 )
+from sim.engines.compiled.memory import ROWS_PER_EVENT
 from sim.engines.compiled.pools import new_job
 from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
+from sim.model import N_SLOTS
 
 ARRIVALS_A_STEP = 4
 
@@ -54,8 +56,8 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
     while True:
         margin = m.margin + m.n_unacknowledged
         if (m.n_events + margin >= m.events_max or m.n_free_works < margin or m.n_free_jobs < 2
-                or m.n_job_rows + 64 > m.job_rows_max or m.n_hop_rows + 64 > m.hop_rows_max
-                or m.n_outcomes + 64 > m.outcomes_max):
+                or m.n_job_rows + ROWS_PER_EVENT > m.job_rows_max or m.n_hop_rows + ROWS_PER_EVENT > m.hop_rows_max
+                or m.n_outcomes + ROWS_PER_EVENT > m.outcomes_max):
             return NEEDS_ROOM
         if m.n_acted >= last_event:
             return IS_LONG
@@ -102,7 +104,7 @@ def _fetch_ahead(m):
     fetch_server(m.servers, m.n_stations + entity)
     attachment = entity_at(m.entities, arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP).entity).attachment
     if attachment != NONE:
-        air = number_at(m.slots, attachment * 4).value
+        air = number_at(m.slots, attachment * N_SLOTS).value
         fetch_station(m.stations, air)
         fetch_server(m.servers, air)
 

@@ -21,7 +21,7 @@ from sim.engines.compiled.layout import (
     work_at,
 )
 from sim.laws import CONSTANT, EMPIRICAL, SERVICE, cost, empirical_noise, noise, uniform
-from sim.model import CONSUMER, FIRST_CONSUMER_SLOT, FIRST_SLOT, OWN_CPU
+from sim.model import CONSUMER, FIRST_CONSUMER_SLOT, FIRST_SLOT, N_CONSUMER_SLOTS, N_SLOTS, OWN_CPU
 
 
 @compiled
@@ -124,8 +124,8 @@ def station_of(m, slot, hop):
     if reference == CONSUMER:
         return job.consumer
     if reference > FIRST_CONSUMER_SLOT:
-        return number_at(m.slots, job.attachment * 4 + FIRST_SLOT - reference).value
-    return number_at(m.consumer_slots, job.consumer * 4 + FIRST_CONSUMER_SLOT - reference).value
+        return number_at(m.slots, job.attachment * N_SLOTS + FIRST_SLOT - reference).value
+    return number_at(m.consumer_slots, job.consumer * N_CONSUMER_SLOTS + FIRST_CONSUMER_SLOT - reference).value
 
 
 @compiled

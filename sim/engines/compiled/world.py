@@ -14,12 +14,13 @@ from sim.engines.compiled.layout import NONE
 from sim.engines.compiled.loop import launch, launch_keys
 from sim.engines.compiled.memory import larger
 from sim.laws import WAKE
-from sim.worlds import Floats, Ints, Outcomes
+from sim.worlds import Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sim.engines.compiled.engine import Engine
+    from sim.model import Floats, Ints
 
 BULK = 1_000  # jobs of a launch, from which on it matters that neighbours in time are neighbours in memory
 

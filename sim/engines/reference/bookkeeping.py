@@ -14,7 +14,7 @@ from sim.results.recording import Recording, Trace
 if TYPE_CHECKING:
     from sim.engines.reference.routes import HopRow, Job
     from sim.engines.reference.stations import Work
-    from sim.worlds import Floats, Ints
+    from sim.model import Floats, Ints
 
 # The sums of a recording with a row for each flow; while it runs they are lists, as counting in an array is slow.
 OF_FLOW = ('outcomes', 'deadlines', 'deadline_misses', 'latency', 'latency_sum_s', 'crypto_sum_s', 'stage_s',

@@ -8,7 +8,6 @@ ends at the same time is ordered by the event key alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim import laws
@@ -46,10 +45,10 @@ from sim.model import (
 from sim.sources import Arrivals
 
 if TYPE_CHECKING:
+    from sim.engines import Progress
     from sim.results.recording import Recording, Trace
     from sim.worlds import Controller
 
-Progress = Callable[[float, int], None]  # simulated seconds, jobs launched
 EVENTS_PER_PROGRESS = 8_192
 
 

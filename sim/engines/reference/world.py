@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.engines.bridge import Driver, EngineWorld
 from sim.engines.reference.changes import change
-from sim.worlds import Floats, Ints, Outcomes
+from sim.worlds import Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sim.engines.reference.clock import Occurrence
     from sim.engines.reference.engine import Engine
     from sim.engines.reference.routes import Job
+    from sim.model import Floats, Ints
 
 
 class SimInbox:
