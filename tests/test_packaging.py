@@ -47,7 +47,7 @@ def test_every_package_is_listed() -> None:
     """The packages of pyproject.toml are those on disk; one left out would be missing from a wheel."""
     on_disk = {
         '.'.join(init.parent.relative_to(ROOT).parts)
-        for top in ('sim', 'hil', 'analysis')
+        for top in ('analysis', 'commands', 'hil', 'sim')
         for init in (ROOT / top).rglob('__init__.py')
     }
     assert on_disk | {'scenarios'} == set(PROJECT['tool']['setuptools']['packages'])
@@ -60,7 +60,7 @@ def build_wheel(folder: Path) -> tuple[Path, set[str]]:
     for name in ('pyproject.toml', 'iomtwin.py', 'LICENSE', 'README.md'):
         copy2(ROOT / name, source)
     wanted = {'iomtwin.py'}
-    for name in ('sim', 'hil', 'analysis', 'scenarios'):
+    for name in ('analysis', 'commands', 'hil', 'scenarios', 'sim'):
         copytree(ROOT / name, source / name, ignore=ignore_patterns('__pycache__', '*.md'))
         files = (path.relative_to(source) for path in (source / name).rglob('*') if path.is_file())
         wanted |= {path.as_posix() for path in files}
