@@ -13,10 +13,12 @@ import pytest
 
 from hil.broker import guardian, private
 from hil.broker.connection import Published, connect
-from hil.broker.errors import BrokerError, UnavailableError
+from hil.broker.credentials import VHOST
+from hil.broker.errors import BrokerError, RefusedError, UnavailableError
 from hil.broker.names import exchange_of, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.topology import clean, declare
+from tests.broker.control import rabbitmqctl
 from tests.broker.processes import PATIENCE_S, holding, listening, wait_until
 
 OWNER = Path(__file__).parent / 'owner.py'
@@ -75,6 +77,26 @@ def test_a_broker_that_starts_again_is_the_same(broker: PrivateBroker, run_id: s
         assert delivery.body == b'job'
         worker.acknowledge(delivery)
         clean(again, run_id)
+
+
+def test_a_queue_that_is_stopped_is_not_taken_for_deleted(broker: PrivateBroker, run_id: str) -> None:
+    """RabbitMQ says 404 of a queue that does not run, as of one that is not there: only that is missing."""
+    endpoint, users, queue = broker.endpoint, broker.users, queue_of(run_id, 'crypto', 1)
+    with connect(endpoint, users['twin']) as twin:
+        declare(twin, run_id, {'crypto': [1]})
+    with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['crypto']) as other:
+        worker.subscribe(queue, 1)
+        rabbitmqctl(broker, 'eval', f'rabbit_amqqueue:stop(<<"{VHOST}">>).')
+        with pytest.raises(UnavailableError, match='is stopped'):
+            worker.receive(PATIENCE_S)
+        with pytest.raises(UnavailableError, match='is stopped'):
+            other.subscribe(queue, 1)
+    broker.restart(is_killed=True)
+    with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['twin']) as twin:
+        worker.subscribe(queue, 1)
+        clean(twin, run_id)
+        with pytest.raises(RefusedError, match='was deleted'):
+            worker.receive(PATIENCE_S)
 
 
 def says_that_it_ended(broker: PrivateBroker) -> bool:

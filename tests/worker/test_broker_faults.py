@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 from hil.broker import topology
 from hil.broker.connection import Waits, connect
+from hil.broker.credentials import VHOST
+from hil.broker.names import REPLY, exchange_of, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.topology import Limits, Run
 from tests.broker.control import rabbitmqctl
@@ -23,7 +26,7 @@ from tests.worker.rounds import (
     records,
     telemetry,
 )
-from tests.worker.twin import ROOT, meanwhile, state_of, twin, wait_for
+from tests.worker.twin import PRIORITY, ROOT, meanwhile, state_of, twin, wait_for
 
 BLOCKED_S = 1.0
 # Code that a worker runs first: it waits no longer for a broker that is blocked, and leaves a file when it gives up.
@@ -56,6 +59,34 @@ def test_a_broker_that_starts_again_loses_nothing(broker: PrivateBroker, tmp_pat
             made.launch_all(telemetry(made, 100))
         assert_exactly_once(made, 20 + 3 * N_CLIENTS + 100)
         assert [node.end() for node in nodes] == [(0, '')] * 3
+
+
+def test_queues_that_fail_within_a_broker_lose_nothing(broker: PrivateBroker, tmp_path: Path) -> None:
+    """The broker's processes of the crypto queue and of the replies are killed under load: consumers come back.
+
+    What such a queue has not confirmed the broker may refuse: then it is dropped. What is launched afterwards is not.
+    """
+    with twin(broker, tmp_path) as made:
+        node = made.start('crypto', 'pi-1')
+        made.wait_until_ready()
+
+        def kill_queues() -> None:
+            for queue in (queue_of(made.run, 'crypto', PRIORITY), exchange_of(made.run, REPLY)):
+                rabbitmqctl(broker, 'eval', f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{VHOST}">>, queue, '
+                                            f'<<"{queue}">>)), exit(amqqueue:get_pid(Q), kill).')
+
+        n = 0
+        with meanwhile(kill_queues) as killing:
+            while killing.is_alive():
+                made.launch_all(telemetry(made, 100, first_job=n))
+                n += 100
+        made.launch_all(telemetry(made, 100, first_job=n))
+        outcomes = Counter(each.outcome for each in made.ledger.ended.values())
+        assert outcomes.total() == n + 100
+        assert set(outcomes) <= {'delivered', 'dropped'}
+        assert made.ledger.counts['unknown'] == 0
+        assert {made.ledger.ended[chain].outcome for chain in made.ledger.ended if chain.job >= n} == {'delivered'}
+        assert node.end() == (0, '')
 
 
 def test_a_broker_without_memory_holds_nobody_up_for_ever(broker: PrivateBroker, tmp_path: Path) -> None:
