@@ -29,6 +29,7 @@ from tests.worker.rounds import (
 from tests.worker.twin import PRIORITY, ROOT, meanwhile, state_of, twin, wait_for
 
 BLOCKED_S = 1.0
+WATERMARK = ('set_vm_memory_high_watermark', 'absolute')
 # Code that a worker runs first: it waits no longer for a broker that is blocked, and leaves a file when it gives up.
 IMPATIENT = f"""
 import sys
@@ -90,27 +91,30 @@ def test_queues_that_fail_within_a_broker_lose_nothing(broker: PrivateBroker, tm
 
 
 def test_a_broker_without_memory_holds_nobody_up_for_ever(broker: PrivateBroker, tmp_path: Path) -> None:
-    """Its memory alarm goes off in a round of learning and ends when twin and worker have given up once: each once."""
+    """Its memory alarm is on when a worker has results and the twin begins a round: both give up, and try again.
+
+    When both have, the alarm ends: each outcome comes once.
+    """
     with twin(broker, tmp_path, waits=Waits(blocked_s=BLOCKED_S)) as made:
-        nodes = [made.start('crypto', 'pi-1', preload=IMPATIENT), made.start('server', 'server', preload=IMPATIENT)]
+        node, server = made.start('crypto', 'pi-1', preload=IMPATIENT), made.start('server', 'server')
         made.wait_until_ready()
-        made.launch_all(telemetry(made, 20))
+        node.process.send_signal(signal.SIGSTOP)
+        for message in telemetry(made, 20):
+            made.launch(message)
 
-        def run_out_of_memory() -> None:
-            rabbitmqctl(broker, 'set_vm_memory_high_watermark', 'absolute', '1')
+        def end_alarm() -> None:
             try:
-                wait_for(lambda: made.n_blocked > 0 and any((each.folder / 'blocked').exists() for each in nodes))
+                wait_for(lambda: made.n_blocked > 0 and (node.folder / 'blocked').exists())
             finally:
-                rabbitmqctl(broker, 'set_vm_memory_high_watermark', 'absolute', str(broker.settings.memory_bytes))
+                rabbitmqctl(broker, *WATERMARK, str(broker.settings.memory_bytes))
 
-        n_rounds = 0
-        with meanwhile(run_out_of_memory) as out:
-            while out.is_alive():
-                learn_a_round(made, 1000 * (n_rounds + 1))
-                n_rounds += 1
-        assert n_rounds > 0
-        assert_exactly_once(made, 20 + 3 * N_CLIENTS * n_rounds)
-        assert [node.end() for node in nodes] == [(0, '')] * 2
+        rabbitmqctl(broker, *WATERMARK, '1')
+        with meanwhile(end_alarm):
+            node.process.send_signal(signal.SIGCONT)
+            learn_a_round(made, 1000)
+        assert made.n_blocked > 0
+        assert_exactly_once(made, 20 + 3 * N_CLIENTS)
+        assert [each.end() for each in (node, server)] == [(0, '')] * 2
 
 
 def test_a_full_queue_between_two_places_drops_what_does_not_fit(broker: PrivateBroker, tmp_path: Path) -> None:
