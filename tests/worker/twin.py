@@ -175,15 +175,14 @@ class Twin:
             return None
         if delivery is None:
             return None
-        if hello_in(delivery.headers) is not None:
+        with suppress(UnavailableError):  # then it comes again
             self.receiving.acknowledge(delivery)
+        if hello_in(delivery.headers) is not None:
             return None
         reply = decode(delivery.body)
         self.seen.append(reply)
         if self.ledger.take(reply, delivery.received_ns):
             self.replies[Chain.of(reply)] = reply
-        with suppress(UnavailableError):  # then it comes again
-            self.receiving.acknowledge(delivery)
         return reply
 
     def n_waiting(self, place: Place) -> int:
