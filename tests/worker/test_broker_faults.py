@@ -148,7 +148,7 @@ def test_a_way_that_stalls_and_breaks_changes_no_sum(broker: PrivateBroker, tmp_
     with (FaultProxy((host, port), faults) as way, twin(broker, tmp_path) as made):
         url = broker.endpoint.url.replace(str(port), str(way.address[1]))
         made.start('crypto', 'pi-1')
-        server = made.start('server', 'server', prefetch=1, heartbeat_s=1,
+        server = made.start('server', 'server', prefetch=1, heartbeat_s=2,
                             endpoint=replace(broker.endpoint, url=url))
         made.wait_until_ready()
         learn_a_round(made, 1000)

@@ -43,7 +43,7 @@ def test_a_worker_that_hangs_is_replaced_and_is_late_when_it_comes_back(
     When it goes on, it finishes its job and says so: a duplicate, of the first attempt. Then it works as before.
     """
     with twin(broker, tmp_path) as made:
-        hung = made.start(place, 'hung', preload=preload, prefetch=1, heartbeat_s=1)
+        hung = made.start(place, 'hung', preload=preload, prefetch=1, heartbeat_s=2)
         made.start('server' if place == 'crypto' else 'crypto', 'sound')
         made.wait_until_ready()
 
