@@ -20,6 +20,7 @@ lint: install-dev
 
 bench: install-dev
 	$(python) benchmarks/bench_engine.py
+	$(python) benchmarks/bench_broker.py
 
 # The script decides whether there is anything to do: make's time stamps do not survive a copied checkout.
 install:

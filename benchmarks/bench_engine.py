@@ -154,11 +154,11 @@ def compared(rows: dict[tuple[str, str], Row]) -> list[str]:
     ]
 
 
-def machine() -> list[str]:
+def machine(packages: tuple[str, ...] = ('numba', 'numpy', 'simpy')) -> list[str]:
     """Return what the numbers were measured with."""
     cpu = next((line.split(':')[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines()
                 if line.startswith('model name')), 'unknown')
-    versions = ', '.join(f'{name} {metadata.version(name)}' for name in ('numba', 'numpy', 'simpy'))
+    versions = ', '.join(f'{name} {metadata.version(name)}' for name in packages)
     return [(f'- {datetime.now(UTC):%Y-%m-%d}, {cpu}, {os.cpu_count()} cores, '
             f'Python {platform.python_version()}, {versions}'),
             f'- load {os.getloadavg()[0]:.1f} at the beginning']

@@ -7,6 +7,7 @@ one of the errors of `hil.broker.errors` here, once, and closes the connection: 
 `Waits.blocked_s`, where pika by itself would wait for ever.
 """
 
+import re
 import ssl
 import threading
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 import pika
@@ -34,6 +35,7 @@ SOCKET_S_MAX = 10.0  # to connect; twice that for TCP, TLS and AMQP together
 BLOCKED_S_MAX = 60.0
 NOT_FOUND = 404  # AMQP 0-9-1, section 1.2, as these:
 REFUSALS = (403, 405, 406, 530, 540)  # access, locked, precondition, not allowed, not implemented
+MISSING = re.compile(r'NOT_FOUND - no \w+ ')  # RabbitMQ says 404 as well of a queue that is there and has not started
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Connection:
         self._connection = connection
         self._thread = threading.get_ident()
         self._received: deque[Delivery] = deque()  # as many as the prefetches of all queues allow
+        self._queues = list[str]()  # that were subscribed to
         self._is_cancelled = self._is_woken = False
         with _mapped(where):
             self._channel = connection.channel()
@@ -152,6 +155,7 @@ class Connection:
     def subscribe(self, queue: str, prefetch: int) -> None:
         """Ask for the messages of a queue, at most `prefetch` of them unacknowledged at any time."""
         with self._call():
+            self._queues.append(queue)
             self._channel.basic_qos(prefetch_count=prefetch)  # of the consumers that follow, each
             self._channel.basic_consume(queue, lambda _, method, properties, body: self._received.append(Delivery(
                 queue, body, properties.headers or {}, bool(method.redelivered), time.monotonic_ns(),
@@ -163,7 +167,9 @@ class Connection:
         Raises
         ------
         RefusedError
-            If a queue that was subscribed to is gone.
+            If a queue that was subscribed to was deleted.
+        UnavailableError
+            If the broker has ended a subscription for another reason, as it does when it stops; or there is none.
         """
         deadline = time.monotonic() + wait_s
         with self._call():
@@ -171,7 +177,7 @@ class Connection:
                 left_s = 0.0 if self._is_woken else deadline - time.monotonic()
                 self._connection.process_data_events(max(0.0, left_s))
                 if self._is_cancelled:
-                    raise RefusedError(f'{self.where}: a queue of this connection was deleted')
+                    self._tell_why_cancelled()
                 if left_s <= 0 and not self._received:
                     self._is_woken = False
                     return None
@@ -225,6 +231,16 @@ class Connection:
         except BrokerError:
             self.close()
             raise
+
+    def _tell_why_cancelled(self) -> NoReturn:
+        """Raise why the broker has ended a subscription, which it does not say."""
+        for queue in self._queues:
+            try:
+                with self.channel() as channel:
+                    channel.queue_declare(queue, passive=True)
+            except MissingError:
+                raise RefusedError(f'{self.where}: the queue {queue} of this connection was deleted') from None
+        raise UnavailableError(f'{self.where}: the broker has ended a subscription')
 
     def _hear_cancel(self, _: object) -> None:
         self._is_cancelled = True
@@ -290,21 +306,32 @@ def _ours(where: str, error: BaseException) -> BrokerError:
             case ssl.SSLCertVerificationError():
                 return RefusedError(f'{where}: its certificate does not hold ({cause.verify_message}); name the '
                                     'certificate of the authority that signed it, and the host as it is written there')
-            case exceptions.ProbableAuthenticationError():
+            case exceptions.ProbableAuthenticationError() if _is_refusal(cause):
                 return RefusedError(f'{where}: knows no such user and password; give it the ones that were made for it')
             case exceptions.ConnectionBlockedTimeout():
                 return BlockedError(f'{where}: has taken no messages for too long, for want of memory or disk; end '
                                     'what fills it, or give it more')
-            case exceptions.ProbableAccessDeniedError():
+            case exceptions.ProbableAccessDeniedError() if _is_refusal(cause):
                 return RefusedError(f'{where}: refuses the virtual host ({cause.args[-1]}); correct the URL')
             case exceptions.ConnectionClosedByBroker() | exceptions.ChannelClosedByBroker():
-                kind = (MissingError if cause.reply_code == NOT_FOUND else
-                        RefusedError if cause.reply_code in REFUSALS else UnavailableError)
-                return kind(f'{where}: {cause.reply_code} {cause.reply_text}')
+                return _kind(cause.reply_code, cause.reply_text)(f'{where}: {cause.reply_code} {cause.reply_text}')
             case OSError() if cause.strerror:
                 return UnavailableError(f'{where}: {cause.strerror}; look after the broker and the way to it')
     said = ' '.join(str(part) for part in error.args)
     return UnavailableError(f'{where}: the connection is lost ({said or type(error).__name__})')
+
+
+def _kind(code: int, text: str) -> type[BrokerError]:
+    """Return the error that a broker's reason for closing is."""
+    if code == NOT_FOUND:
+        return MissingError if MISSING.match(text) else UnavailableError
+    return RefusedError if code in REFUSALS else UnavailableError
+
+
+def _is_refusal(probable: exceptions.AMQPConnectionError) -> bool:
+    """Return whether the broker itself ended a handshake, for a reason that stays; pika also guesses so of a loss."""
+    said = re.match(r'ConnectionClosedByBroker: \((\d+)\)', str(probable.args[-1]))
+    return said is not None and int(said[1]) in REFUSALS
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ class UnavailableError(BrokerError):
     """There is no connection, or it was lost: connecting again may help."""
 
 
-class BlockedError(BrokerError):
+class BlockedError(UnavailableError):
     """The broker takes no messages for want of memory or disk, and has done so for too long."""
 
 

@@ -1,9 +1,10 @@
 """Ends processes with their owner: a small process between a private broker and whoever started it.
 
 Run as ``python -I guardian.py OWNER_PID FOLDER COMMANDS``: it starts the commands, says their process ids on its
-output, and later which of them has ended. It waits until its input is closed or its owner is gone, however that came
-about; then it kills every process that descends from it, those that made themselves daemons included, and removes the
-folder. They are killed, not stopped: what a private broker holds is thrown away, and its polite end takes seconds.
+output, and later which of them has ended. A byte on its input lets it start those again that have, and say the ids
+anew. It waits until its input is closed or its owner is gone, however that came about; then it kills every process that
+descends from it, those that made themselves daemons included, and removes the folder. They are killed, not stopped:
+what a private broker holds is thrown away, and its polite end takes seconds.
 
 What is promised: nothing is left after the owner's end, be it kill -9. If it is the guardian that is killed with -9,
 the kernel kills the commands, and the owner removes the folder. If both are killed with -9, the folder is left.
@@ -46,21 +47,37 @@ def main() -> None:
 
 def _guard(gone: int, folder: Path, commands: list[list[str]]) -> None:
     """Start the commands and return when the owner closes our input, or is gone."""
-    with (folder / OUTPUT).open('ab') as output:
-        children = [subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
-            preexec_fn=_die_with_guardian) for command in commands]  # noqa: PLW1509 - there are no threads here
-    _say({'started': [child.pid for child in children]})
-    ends = {os.pidfd_open(child.pid): child for child in children}
     poll = select.poll()
-    for descriptor in (gone, 0, *ends):
+    for descriptor in (gone, 0):
         poll.register(descriptor, select.POLLIN)
+    children = dict[int, subprocess.Popen[bytes]]()  # by the position of the command
+    alive = dict[int, int]()  # descriptors of those that have not ended, and their positions
+    while True:
+        for i in sorted(set(range(len(commands))) - set(alive.values())):
+            children[i] = _start(commands[i], folder)
+            descriptor = os.pidfd_open(children[i].pid)
+            alive[descriptor] = i
+            poll.register(descriptor, select.POLLIN)
+        _say({'started': [children[i].pid for i in range(len(commands))]})
+        if not _is_to_start_again(poll, alive, children):
+            return
+
+
+def _start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / OUTPUT).open('ab') as output:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
+                                preexec_fn=_die_with_guardian)  # noqa: PLW1509 - there are no threads here
+
+
+def _is_to_start_again(poll: select.poll, alive: dict[int, int], children: dict[int, subprocess.Popen[bytes]]) -> bool:
+    """Say who ends, until we are told to start again, or there is nobody to guard for."""
     while True:
         for descriptor, _ in poll.poll(REAP_MS):
-            if descriptor not in ends:
-                return
+            if descriptor not in alive:
+                return descriptor == 0 and bool(os.read(0, 1))
             poll.unregister(descriptor)
-            _say({'ended': ends[descriptor].pid})
+            os.close(descriptor)
+            _say({'ended': children[alive.pop(descriptor)].pid})
         _bury()
 
 

@@ -15,6 +15,7 @@ import random
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -127,16 +128,48 @@ class PrivateBroker:
             If it does not; the message holds the reason from its log.
         """
         paths = self.paths
+        if self._has_ended():
+            is_server = self._ended != self.pids[0]
+            reason = _reason(paths) if is_server else 'its port mapper has, as it does if its port is in use'
+            raise BrokerError(f'the private broker has ended: {reason}')
+
+    def restart(self, *, is_killed: bool = False) -> None:
+        """Let RabbitMQ end and start again: port, users, queues and what it has confirmed stay.
+
+        Parameters
+        ----------
+        is_killed
+            Whether it ends as by a power cut; else it is asked to end.
+
+        Raises
+        ------
+        BrokerError
+            If it did not live, or is not ready in time.
+        """
+        self.check()
+        paths, server = self.paths, self.pids[1]
+        os.kill(server, signal.SIGKILL if is_killed else signal.SIGTERM)
+        if not self._has_ended(STOP_S_MAX):
+            os.kill(server, signal.SIGKILL)
+            self._has_ended(STOP_S_MAX)
+        for path in (paths.output, paths.log):  # they would tell of the first start
+            os.truncate(path, 0)
+        self._ended = None
+        assert self._guardian is not None
+        assert self._guardian.stdin is not None
+        self._guardian.stdin.write(b'\n')
+        self._hear_of_start()
+        self._wait_until_ready()
+
+    def _has_ended(self, wait_s: float = 0.0) -> bool:
+        """Return whether one of its processes has, or does within some seconds."""
         if self._guardian is None or self._guardian.poll() is not None:
             raise BrokerError('the private broker has lost its guardian, and with it its processes; start it again')
         stream = self._guardian.stdout
         assert stream is not None
-        if self._ended is None and select.select([stream], [], [], 0)[0]:
+        if self._ended is None and select.select([stream], [], [], wait_s)[0]:
             self._ended = json.loads(stream.readline())['ended']
-        if self._ended is not None:
-            is_server = self._ended != self.pids[0]
-            reason = _reason(paths) if is_server else 'its port mapper has, as it does if its port is in use'
-            raise BrokerError(f'the private broker has ended: {reason}')
+        return self._ended is not None
 
     def _start(self, server: Path, mapper: Path) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix='iomtwin-broker-'))
@@ -151,10 +184,15 @@ class PrivateBroker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
             bufsize=0,  # a line in a buffer of ours would not wake `select`
             env=_environment(paths, self._port, distribution_port, mapper_port))
+        self._hear_of_start()
+
+    def _hear_of_start(self) -> None:
+        """Take from the guardian whom it has started."""
+        assert self._guardian is not None
         assert self._guardian.stdout is not None
         line = self._guardian.stdout.readline()
         if not line:
-            raise BrokerError(f'the private broker cannot be started: {_reason(paths)}')
+            raise BrokerError(f'the private broker cannot be started: {_reason(self.paths)}')
         self.pids = tuple(json.loads(line)['started'])
 
     def _wait_until_ready(self) -> None:

@@ -5,7 +5,7 @@ class is alone in it. A full queue refuses what is published to it (``reject-pub
 what workers reject goes to the run's dead-letter queue, which forgets its oldest when it is full.
 
 A classic queue does not count deliveries, in no version: a message that kills whoever takes it comes back for ever, and
-those who take it must know. `Limits.deliveries_max` holds for quorum queues.
+those who take it must know (`hil.worker.suspects`). `Limits.deliveries_max` holds for quorum queues.
 """
 
 from collections.abc import Mapping, Sequence

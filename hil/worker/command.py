@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from hil.broker.connection import Connection, Endpoint, connect
+from hil.broker.connection import Connection, Endpoint, Waits, connect
 from hil.broker.credentials import Credentials, from_environment, from_file
 from hil.broker.names import PLACES, check_run_id, key_of
-from hil.broker.settings import BODY_BYTES_MAX
+from hil.broker.settings import BODY_BYTES_MAX, HEARTBEAT_S
 from hil.crypto.providers import NAMES, choose
 from hil.crypto.suites import BoundSuite, bind
 from hil.keys.messages import subject_id
@@ -26,6 +26,7 @@ from hil.worker.keys import KeyRing, KeyStore
 from hil.worker.process import Post, Worker
 from hil.worker.stages import Bench
 from hil.worker.status import Status
+from hil.worker.suspects import Suspects
 from hil.worker.updates import UpdateStore
 from sim.errors import InputError, IomtwinError
 from sim.suites import DEFAULT, SUITES
@@ -33,6 +34,7 @@ from sim.wire import AEAD_NONCE_BYTES
 
 PREFETCH = '1'  # of each class: nothing waits at a worker that another one could do
 PREFETCH_MAX = 1_000
+HEARTBEAT_S_MAX = 3_600
 KEY_FILE_BYTES_MAX = 64 << 20  # half a million devices
 
 
@@ -65,20 +67,25 @@ def work(arguments: Sequence[str]) -> None:
         If the disk does not take what must be kept.
     """
     options = _parser().parse_args(arguments)
+    if not 0 < options.heartbeat <= HEARTBEAT_S_MAX:
+        raise InputError(f'--heartbeat {options.heartbeat}: expected 1 to {HEARTBEAT_S_MAX} seconds')
     status = Status(options.status)
     provider = choose(options.provider)
     bound = bind(options.suite, provider)
+    run, state = check_run_id(options.run), options.state and options.state / options.run
     bench = Bench(bound, KeyRing(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
-                  UpdateStore(options.state / options.run) if options.state else None)
-    dispatcher = Dispatcher(run_id(check_run_id(options.run)), bench, clock_id(), options.body_bytes_max)
+                  UpdateStore(state) if state else None)
+    dispatcher = Dispatcher(run_id(run), bench, clock_id(), options.body_bytes_max,
+                            Suspects(state / 'begun') if state else None)
     credentials = _credentials(options)
     endpoint = Endpoint(options.broker, options.ca)
     endpoint.parts()
 
     def connected(purpose: str) -> Connection:
-        return connect(endpoint, credentials, f'{options.place} {options.node} {purpose}')
+        return connect(endpoint, credentials, f'{options.place} {options.node} {purpose}',
+                       Waits(heartbeat_s=options.heartbeat))
 
-    post = Post(options.run, options.place, _prefetches(options.queue or ['0']),
+    post = Post(run, options.place, _prefetches(options.queue or ['0']),
                 hello_of(options.node, options.place, f'{provider.name} {provider.version}', options.suite))
     worker = Worker(post, dispatcher, connected, status)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,8 +142,10 @@ def _parser() -> argparse.ArgumentParser:
     add('--keys', required=True, type=Path, metavar='FILE', help='session keys and public keys, by the twin')
     add('--suite', default=DEFAULT, choices=SUITES)
     add('--provider', choices=NAMES, help='of ML-KEM; the fastest that is installed')
-    add('--state', type=Path, metavar='DIR', help='where updates are kept: for the place that aggregates')
+    add('--state', type=Path, metavar='DIR', help='where updates and what was begun are kept, for the run')
     add('--status', type=Path, metavar='DIR', help='where the files ready and health.json are written')
+    add('--heartbeat', type=int, default=HEARTBEAT_S, metavar='SECONDS',
+        help='a worker that is silent for twice as long is taken for dead; %(default)s')
     add('--body-bytes-max', type=int, default=BODY_BYTES_MAX, metavar='BYTES')
     return parser
 

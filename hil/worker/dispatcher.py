@@ -7,7 +7,7 @@ calls `confirmed`; and then acknowledges the delivery. So a job is done at least
 - a copy that comes before that (the connection broke in between) is done again, under the next nonce, because nobody
   can tell whether the result arrived; the twin takes the first reply;
 - a nonce that comes for another job is a *replay*, and anything else that is not right has a reason of its own: it
-  goes to the dead letters. No message stops a worker.
+  goes to the dead letters. No message stops a worker, unless it ends the process: then it is among the `Suspects`.
 
 What stops it is its own: a disk that takes no updates is an `OSError`, after which the delivery goes back to the queue.
 """
@@ -15,6 +15,7 @@ What stops it is its own: a disk that takes no updates is an `OSError`, after wh
 import threading
 import time
 from collections import Counter, OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from hil.wire.codec import HEADER_BYTES_MAX, decode, encode
 from hil.wire.errors import DeadLetterError, MisroutedError, UnknownRunError
 from hil.wire.message import Message, StageTime, Timing
 from hil.worker.stages import FUNCTIONS, Bench, Work
+from hil.worker.suspects import Suspects
 from sim.errors import one_line
 
 DONE, DUPLICATE = 'done', 'duplicate'  # outcomes, beside the reasons of dead letters
@@ -67,11 +69,15 @@ class Dispatcher:
         What `Timing.clock` says; see `clock_id`.
     body_bytes_max
         What no message may be longer than.
+    suspects
+        Where it notes what it begins; none: it does not.
     """
 
-    def __init__(self, run: bytes, bench: Bench, clock: bytes, body_bytes_max: int = BODY_BYTES_MAX) -> None:
+    def __init__(self, run: bytes, bench: Bench, clock: bytes, body_bytes_max: int = BODY_BYTES_MAX,
+                 suspects: Suspects | None = None) -> None:
         self._lock, self._counts = threading.Lock(), Counter[str]()
         self._run, self._bench, self._clock, self._body_bytes_max = run, bench, clock, body_bytes_max
+        self._suspects = suspects
         self._confirmed = OrderedDict[tuple[bytes, int], None]()
         self._last_publish_ns = 0, 0
 
@@ -91,7 +97,9 @@ class Dispatcher:
         """
         started_ns = time.monotonic_ns()
         try:
-            handled = self._work(raw, is_redelivered, started_ns if received_ns is None else received_ns, started_ns)
+            with nullcontext() if self._suspects is None else self._suspects.held(raw):
+                handled = self._work(raw, is_redelivered, started_ns if received_ns is None else received_ns,
+                                     started_ns)
         except DeadLetterError as why:
             handled = dead_letter(raw, why.reason, str(why))
         except ReplayError as why:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from hil.broker.backoff import Backoff, retried
 from hil.broker.connection import Connection, Delivery, Published
-from hil.broker.errors import BlockedError, BrokerError, MissingError, UnavailableError
+from hil.broker.errors import BrokerError, MissingError, UnavailableError
 from hil.broker.names import DEAD, PLACES, REPLY, Place, exchange_of, key_of, queue_of
 from hil.worker.dispatcher import Dispatcher, Handled, dead_letter
 from hil.worker.hello import Hello
@@ -235,9 +235,9 @@ class Worker:
             if publication.to in {REPLY, DEAD}:
                 raise  # the run is gone
             return Published.UNROUTABLE
-        except (UnavailableError, BlockedError) as error:
+        except UnavailableError:
             self._publishing = None
-            raise UnavailableError(str(error)) from None
+            raise
         if said is not Published.CONFIRMED and publication.to in {REPLY, DEAD}:
             raise UnavailableError(f"the twin's queue for {publication.to} takes no message; let the twin read it")
         return said

@@ -2,11 +2,16 @@
 
 An update is on the disk before its message is acknowledged; the first one of a client counts. What comes again after
 a crash is found here, and the sum is made anew from what is found. Room is bounded: the newest rounds are kept.
+
+One process at a time does the work. But one that hung, and was replaced, may come back and go on where it was: then two
+write, each a file of its own until it is whole; and what the slower one looks for may have been removed.
 """
 
 import os
 import re
+import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from hil import learning
@@ -25,7 +30,7 @@ class StaleError(DeadLetterError):
 
 
 class UpdateStore:
-    """The updates of one run in a folder of their own; one process at a time."""
+    """The updates of one run in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -43,10 +48,23 @@ class UpdateStore:
         OSError
             If the disk does not take it: the message must not be acknowledged.
         """
+        self._refuse_if_over(update.round)
+        try:
+            return self._keep(update)
+        except FileNotFoundError:
+            self._refuse_if_over(update.round)  # since we looked
+            raise
+
+    def _refuse_if_over(self, number: int) -> None:
+        """Refuse an update of a round that is not kept any more."""
+        newest = max(_numbers(self._folder), default=number)
+        if number <= newest - ROUNDS_KEPT:
+            raise StaleError(f'an update of round {number}, and round {newest} has begun; drop it')
+
+    def _keep(self, update: Parameters) -> Parameters | None:
+        """Keep an update of a round that is kept."""
         rounds = _numbers(self._folder)
         newest = max([*rounds, update.round])
-        if update.round <= newest - ROUNDS_KEPT:
-            raise StaleError(f'an update of round {update.round}, and round {newest} has begun; drop it')
         round_folder = self._folder / _name(update.round)
         clients = _numbers(round_folder)
         if update.client not in clients:
@@ -55,7 +73,8 @@ class UpdateStore:
             clients = _numbers(round_folder)
         for old in rounds:
             if old <= newest - ROUNDS_KEPT:
-                shutil.rmtree(self._folder / _name(old))
+                with suppress(FileNotFoundError):  # another process has
+                    shutil.rmtree(self._folder / _name(old))
         if len(clients) < update.n_updates:
             return None
         paths = [round_folder / _name(client) for client in clients]
@@ -93,14 +112,16 @@ def _read(path: Path) -> Parameters:
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:
-    """Write a file that is there whole, and after a power cut too, or not at all."""
+    """Write a file that is there whole, and after a power cut too, or not at all; the first of its name stays."""
     folder.mkdir(exist_ok=True)
-    unfinished = folder / f'{name}.part'
+    unfinished = folder / f'{name}.{secrets.token_hex(8)}.part'
     with unfinished.open('wb') as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    unfinished.rename(folder / name)
+    with suppress(FileExistsError):
+        (folder / name).hardlink_to(unfinished)
+    unfinished.unlink()
     for each in (folder, folder.parent):
         descriptor = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
         try:

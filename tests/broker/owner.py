@@ -1,7 +1,7 @@
 """A program that owns a private broker, and can be ended in any way: what the tests of its end start.
 
-``owner.py STAGE THEN``: while the broker is ``booting`` or once it is ``ready``, says where it is; then it waits for a
-signal (``wait``) or raises (``raise``).
+``owner.py STAGE THEN``: while the broker is ``booting``, once it is ``ready``, or ``again`` ready after a restart, says
+where it is; then it waits for a signal (``wait``) or raises (``raise``).
 """
 
 import json
@@ -15,6 +15,8 @@ def main(stage: str, then: str) -> None:
     """Own a broker up to a stage."""
     broker = PrivateBroker(progress=lambda _: end(broker, then) if stage == 'booting' else None)
     with broker:
+        if stage == 'again':
+            broker.restart(is_killed=True)
         end(broker, then)
 
 

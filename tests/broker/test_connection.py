@@ -201,6 +201,20 @@ def test_a_network_that_fails_later_is_unavailable_and_the_next_connection_is_no
     assert (second is None) == (direction == 'up')
 
 
+@pytest.mark.parametrize('direction', ['up', 'down'])
+def test_a_handshake_that_is_cut_anywhere_is_unavailable(broker: PrivateBroker, direction: Direction) -> None:
+    """Cuts at 30 places of TLS and AMQP's handshake, the user's password within: each may be tried again, none refuses.
+
+    pika guesses that credentials were wrong if the connection is lost when it has just sent them.
+    """
+    with FaultProxy(address_of(broker)) as proxy, connect(behind(proxy, broker), broker.users['twin']):
+        n_bytes = proxy.n_forwarded[0, direction]
+    for i in range(30):
+        with (FaultProxy(address_of(broker), [Fault(0, direction, i * n_bytes // 30, Kind.CUT)]) as proxy,
+              pytest.raises(UnavailableError, match=r'^broker 127\.0\.0\.1:')):
+            connect(behind(proxy, broker), broker.users['twin'], waits=SHORT)
+
+
 def test_a_network_that_only_hesitates_is_none_of_our_business(broker: PrivateBroker) -> None:
     """Pauses within the handshake, both ways."""
     faults = [Fault(0, direction, 200, Kind.DELAY, 0.1) for direction in ('up', 'down')]

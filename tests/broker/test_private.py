@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from hil.broker import guardian, private
-from hil.broker.connection import connect
-from hil.broker.errors import BrokerError
+from hil.broker.connection import Published, connect
+from hil.broker.credentials import VHOST
+from hil.broker.errors import BrokerError, RefusedError, UnavailableError
+from hil.broker.names import exchange_of, queue_of
 from hil.broker.private import PrivateBroker
+from hil.broker.topology import clean, declare
+from tests.broker.control import rabbitmqctl
 from tests.broker.processes import PATIENCE_S, holding, listening, wait_until
 
 OWNER = Path(__file__).parent / 'owner.py'
@@ -51,6 +55,48 @@ def test_it_listens_on_the_loopback_only_and_leaves_nothing() -> None:
     assert not folder.exists()
     with pytest.raises(BrokerError, match='is not running'):
         broker.check()
+
+
+@pytest.mark.parametrize('is_killed', [False, True], ids=['stopped', 'killed'])
+def test_a_broker_that_starts_again_is_the_same(broker: PrivateBroker, run_id: str, *, is_killed: bool) -> None:
+    """Another process at the same address takes the same passwords, and has the message that was confirmed."""
+    endpoint, users, (mapper, server) = broker.endpoint, broker.users, broker.pids
+    twin = connect(endpoint, users['twin'])
+    declare(twin, run_id, {'crypto': [1]})
+    assert twin.publish(exchange_of(run_id, 'crypto'), '1', b'job') is Published.CONFIRMED
+    broker.restart(is_killed=is_killed)
+    broker.check()
+    assert (broker.endpoint, broker.pids[0]) == (endpoint, mapper)
+    assert broker.pids[1] != server
+    with pytest.raises(UnavailableError):
+        twin.publish(exchange_of(run_id, 'crypto'), '1', b'')
+    with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['twin']) as again:
+        worker.subscribe(queue_of(run_id, 'crypto', 1), 1)
+        delivery = worker.receive(PATIENCE_S)
+        assert delivery is not None
+        assert delivery.body == b'job'
+        worker.acknowledge(delivery)
+        clean(again, run_id)
+
+
+def test_a_queue_that_is_stopped_is_not_taken_for_deleted(broker: PrivateBroker, run_id: str) -> None:
+    """RabbitMQ says 404 of a queue that does not run, as of one that is not there: only that is missing."""
+    endpoint, users, queue = broker.endpoint, broker.users, queue_of(run_id, 'crypto', 1)
+    with connect(endpoint, users['twin']) as twin:
+        declare(twin, run_id, {'crypto': [1]})
+    with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['crypto']) as other:
+        worker.subscribe(queue, 1)
+        rabbitmqctl(broker, 'eval', f'rabbit_amqqueue:stop(<<"{VHOST}">>).')
+        with pytest.raises(UnavailableError, match='is stopped'):
+            worker.receive(PATIENCE_S)
+        with pytest.raises(UnavailableError, match='is stopped'):
+            other.subscribe(queue, 1)
+    broker.restart(is_killed=True)
+    with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['twin']) as twin:
+        worker.subscribe(queue, 1)
+        clean(twin, run_id)
+        with pytest.raises(RefusedError, match='was deleted'):
+            worker.receive(PATIENCE_S)
 
 
 def says_that_it_ended(broker: PrivateBroker) -> bool:
@@ -94,10 +140,11 @@ def is_over(folder: Path) -> bool:
     (('booting', 'wait'), signal.SIGKILL, False),
     (('ready', 'wait'), signal.SIGINT, True),
     (('ready', 'wait'), signal.SIGKILL, False),
+    (('again', 'wait'), signal.SIGKILL, False),
 ], indirect=['owner'])
 def test_nothing_is_left_when_its_owner_is_ended(
         owner: subprocess.Popen[str], number: signal.Signals, *, to_group: bool) -> None:
-    """Ctrl-C to its group or it alone, SIGTERM, kill -9; while it boots or when it is ready: no process or folder."""
+    """Ctrl-C to its group or it alone, SIGTERM, kill -9; while it boots, when it is ready or has been started again."""
     folder, pids = where(owner)
     assert set(pids) <= set(holding(folder))
     (os.killpg if to_group else os.kill)(owner.pid, number)

@@ -33,7 +33,8 @@ def arguments(tmp_path: Path) -> list[str]:
     ({'--queue': '1=0'}, 'prefetch'), ({'--queue': '11'}, 'priority 11'), ({'--suite': 'rot13'}, 'rot13'),
     ({'--provider': 'me'}, 'me'),
     ({'--keys': '/nowhere'}, '/nowhere: cannot be read'), ({'--keys': '/'}, '/: '),
-    ({'--body-bytes-max': 'many'}, 'many'), ({'--speed': '3'}, '--speed')])
+    ({'--body-bytes-max': 'many'}, 'many'), ({'--speed': '3'}, '--speed'),
+    ({'--heartbeat': '0'}, '--heartbeat 0'), ({'--heartbeat': 'soon'}, 'soon')])
 def test_a_wrong_argument_is_one_line(arguments: list[str], change: dict[str, str], says: str,
                                       monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Each option with a value that it does not take, and one that there is not."""

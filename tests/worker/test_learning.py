@@ -1,6 +1,8 @@
 """Learning that is really done: training lowers the loss; averages are FedAvg to the last bit, whatever comes again."""
 
+import os
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +93,48 @@ def test_half_a_file_is_no_update(tmp_path: Path) -> None:
     found = UpdateStore(tmp_path).keep(update(1, 2))
     assert found is not None
     assert found.values == averaged([update(0, 2), update(1, 2)])
+
+
+def test_a_server_that_hung_as_it_wrote_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one keeps the same client's update, and sums, while the first writes its own: the first file stays."""
+    store, real, others = UpdateStore(tmp_path), os.fsync, list[Parameters | None]()
+    store.keep(update(0, 2))
+
+    def overtaken(descriptor: int) -> None:
+        monkeypatch.setattr(os, 'fsync', real)
+        others.append(UpdateStore(tmp_path).keep(update(1, 2)))
+        real(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', overtaken)
+    late = store.keep(replace(update(1, 2), values=bytes(2000)))
+    assert [late] == others
+    assert late is not None
+    assert late.values == averaged([update(0, 2), update(1, 2)])
+    assert sorted(path.name for path in (tmp_path / '0000000000').iterdir()) == ['0000000000', '0000000001']
+
+
+def test_a_server_that_hung_for_rounds_is_told_that_its_own_is_over(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rounds begin while it sums, and its own is removed: stale. Another file that is gone is the disk's fault."""
+    store, real = UpdateStore(tmp_path), learning.average
+    store.keep(update(0, 2))
+
+    def overtaken(updates: Iterable[bytes], weights: Sequence[float]) -> bytes:
+        for number in (1, 2):
+            UpdateStore(tmp_path).keep(update(0, 2, number))
+        return real(updates, weights)
+
+    monkeypatch.setattr(learning, 'average', overtaken)
+    with pytest.raises(StaleError, match='an update of round 0, and round 2 has begun'):
+        store.keep(update(1, 2))
+
+    def robbed(updates: Iterable[bytes], weights: Sequence[float]) -> bytes:
+        (tmp_path / '0000000002' / '0000000000').unlink()
+        return real(updates, weights)
+
+    monkeypatch.setattr(learning, 'average', robbed)
+    with pytest.raises(FileNotFoundError):
+        store.keep(update(1, 2, 2))
 
 
 def test_rounds_that_are_over_are_removed_and_refused(tmp_path: Path) -> None:

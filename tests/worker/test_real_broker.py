@@ -10,10 +10,9 @@ from itertools import count
 from pathlib import Path
 from select import POLLRDHUP, poll
 from socket import AF_INET, AF_INET6, socket
-from threading import Thread, Timer
+from threading import Timer
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from hil.broker import connection
@@ -23,88 +22,24 @@ from hil.broker.private import PrivateBroker
 from hil.broker.topology import Limits
 from hil.ledger import Chain
 from hil.wire.codec import decode, encode
-from hil.wire.message import Message
-from hil.worker.learning import Parameters, train
+from sim.flows import PAIRWISE
 from tests.broker.proxy import Fault, FaultProxy, Kind
-from tests.worker.hospital import AT_DEVICE, FROM_DEVICE, TO_DEVICE, first_model
+from tests.worker.hospital import LEARNING, first_model
 from tests.worker.mutations import mutated
-from tests.worker.twin import Twin, nonces_of, twin, wait_for
+from tests.worker.rounds import (
+    DIE_BEFORE_THE_ACKNOWLEDGEMENT,
+    DIE_IN_THE_FILE,
+    DIE_IN_THE_MIDDLE,
+    DIE_IN_THE_SUM,
+    N_CLIENTS,
+    SEED,
+    assert_exactly_once,
+    learn_a_round,
+    telemetry,
+)
+from tests.worker.twin import meanwhile, nonces_of, twin, wait_for
 
-N_CLIENTS = 5
 STANDS_FOR = 20  # reads of a clock; two calls take four
-SEED = 20_261_126
-
-# Code that a worker runs first: it ends itself, without a word, at a point of its third job.
-DIE_IN_THE_MIDDLE = """
-import os, signal
-from hil.worker import stages
-real, n = stages.open_, 0
-def open_(bench, work, at):
-    global n
-    real(bench, work, at)
-    n += 1
-    if n == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.open': open_}
-"""
-DIE_BEFORE_THE_ACKNOWLEDGEMENT = """
-import os, signal
-from hil.worker import dispatcher
-real, n = dispatcher.Dispatcher.confirmed, 0
-def confirmed(self, *arguments):
-    global n
-    real(self, *arguments)
-    n += 1
-    if n == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-dispatcher.Dispatcher.confirmed = confirmed
-"""
-
-
-def averaged(updates: list[Parameters]) -> bytes:
-    """Return the federated average of updates as its definition has it, in float64 in the order of the clients."""
-    arrays = [np.frombuffer(update.values, '<f4').astype(np.float64) for update in updates]
-    total = np.zeros_like(arrays[0])
-    for update, array in zip(updates, arrays, strict=True):
-        total += update.samples * array
-    return (total / sum(update.samples for update in updates)).astype('<f4').tobytes()
-
-
-def learn_a_round(made: Twin, first_job: int) -> None:
-    """Do a round: models to all clients, which are simulated; their updates; the aggregation. Compare it."""
-    hospital = made.hospital
-    devices = hospital.dispatcher('device')
-    models = [first_model(i, N_CLIENTS) for i in range(N_CLIENTS)]
-    jobs = {i: first_job + i for i in range(N_CLIENTS)}
-    made.launch_all(hospital.model(jobs[i], i, models[i]) for i in jobs)
-    uploads = []
-    for job in jobs.values():
-        down = made.replies[Chain(job, TO_DEVICE.first)]
-        handled = devices.handle(encode(replace(down, slip=(AT_DEVICE, FROM_DEVICE), done=0, timings=(), outcome='')))
-        assert handled.result is not None, handled.why
-        uploads.append(replace(handled.result, slip=(FROM_DEVICE,), done=0, timings=()))
-    made.launch_all(uploads)
-    updates = [Parameters.from_bytes(made.replies[Chain(job, FROM_DEVICE.first)].body) for job in jobs.values()]
-    expected = [train(model) for model in models]
-    assert [each.to_bytes() for each in updates] == [each.to_bytes() for each in expected]
-    order = random.Random(SEED).sample(range(N_CLIENTS), N_CLIENTS)  # they come as they come
-    made.launch_all(hospital.update(first_job + 100 + i, updates[i]) for i in order)
-    averages = [made.replies[Chain(first_job + 100 + i, 0)].body for i in order]
-    found = {Parameters.from_bytes(body).values for body in averages if body}
-    assert found == {averaged(expected)}
-
-
-def telemetry(made: Twin, n: int, first_job: int = 0) -> list[Message]:
-    """Return messages of all devices in turn."""
-    return [made.hospital.vitals(first_job + i, i % made.hospital.n_devices) for i in range(n)]
-
-
-def assert_exactly_once(made: Twin, n: int) -> None:
-    """Each chain was delivered once, and no key and nonce sealed two things."""
-    assert Counter(each.outcome for each in made.ledger.ended.values()) == {'delivered': n}
-    assert made.ledger.n_in_flight == 0
-    assert made.ledger.counts['unknown'] == 0
-    assert all(len(bodies) == 1 for bodies in nonces_of(made.seen).values())
 
 
 @pytest.mark.parametrize('n_crypto', [1, 2], ids=['sequential', 'distributed'])
@@ -150,13 +85,27 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(broker: PrivateBroker
         assert other.end() == (0, '')
 
 
-def test_a_seal_that_is_done_again_has_another_nonce(broker: PrivateBroker, tmp_path: Path) -> None:
-    """A worker is killed when a sealed model was published and not acknowledged: the second seal is another one."""
+@pytest.mark.parametrize('options', [LEARNING, frozenset({PAIRWISE})], ids=['fresh key', 'session key'])
+def test_a_seal_that_is_done_again_has_another_nonce(
+        broker: PrivateBroker, tmp_path: Path, options: frozenset[str]) -> None:
+    """A worker is killed when a sealed model was published and not acknowledged: the second seal is another one.
+
+    The other one has the same name, so the same sender's keys, and seals another text: its model is changed on the way.
+    """
+    other_text = """
+from hil.worker import stages
+real = stages.seal
+def seal(bench, work, at):
+    work.body = work.body[::-1]
+    real(bench, work, at)
+stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.seal': seal}
+"""
     with twin(broker, tmp_path) as made:
-        doomed = made.start('crypto', 'doomed', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT.replace('n == 3', 'n == 2'))
-        made.start('crypto', 'other')
+        doomed = made.start('crypto', 'pi-1', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT.replace('n == 3', 'n == 2'))
         made.wait_until_ready()
-        made.launch_all(made.hospital.model(i, i, first_model(i, N_CLIENTS)) for i in range(N_CLIENTS))
+        made.start('crypto', 'pi-1', preload=other_text)
+        made.launch_all(replace(made.hospital.model(i, i, first_model(i, N_CLIENTS)), options=options)
+                        for i in range(N_CLIENTS))
         assert doomed.process.wait() == -signal.SIGKILL
         wait_for(lambda: made.take(0.1) is not None or bool(made.ledger.duplicates))
         ((chain, attempt),) = made.ledger.duplicates
@@ -166,11 +115,14 @@ def test_a_seal_that_is_done_again_has_another_nonce(broker: PrivateBroker, tmp_
         assert_exactly_once(made, N_CLIENTS)
 
 
-def test_a_server_killed_before_the_acknowledgement_sums_the_same(broker: PrivateBroker, tmp_path: Path) -> None:
-    """The server dies with updates on disk and the third unacknowledged; another one starts: the same sum."""
+@pytest.mark.parametrize('preload', [DIE_IN_THE_FILE, DIE_BEFORE_THE_ACKNOWLEDGEMENT, DIE_IN_THE_SUM],
+                         ids=['in the file', 'between publish and acknowledgement', 'in the sum'])
+def test_a_killed_server_is_replaced_and_the_sum_is_the_same(
+        broker: PrivateBroker, tmp_path: Path, preload: str) -> None:
+    """The server dies with updates on disk: as it writes the third, has not acknowledged it, or sums; the same sum."""
     with twin(broker, tmp_path) as made:
         made.start('crypto', 'pi-1')
-        server = made.start('server', 'server', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT, prefetch=1)
+        server = made.start('server', 'server', preload=preload, prefetch=1)
         made.wait_until_ready()
         made.launch_all(telemetry(made, 3))
 
@@ -178,10 +130,9 @@ def test_a_server_killed_before_the_acknowledgement_sums_the_same(broker: Privat
             wait_for(lambda: server.process.poll() is not None)
             made.start('server', 'server-2')
 
-        thread = Thread(target=replace_server)
-        thread.start()
-        learn_a_round(made, 1000)
-        thread.join()
+        with meanwhile(replace_server):
+            learn_a_round(made, 1000)
+        assert server.process.returncode == -signal.SIGKILL
         assert_exactly_once(made, 3 + 3 * N_CLIENTS)
 
 
@@ -287,16 +238,14 @@ def sockets_to(port: int) -> list[int]:
 
 
 def test_heartbeats_are_kept_while_a_long_job_is_computed(broker: PrivateBroker, tmp_path: Path) -> None:
-    """Jobs of five seconds with heartbeats of one, in which a connection that is silent is lost: none comes again."""
+    """Jobs of four seconds with heartbeats of one, in which a connection that is silent is lost: none comes again."""
     slow = """
 import time
-from hil.broker import connection
 from hil.worker import stages
-connection.Waits.__init__.__defaults__ = (10.0, 60.0, 1)
 real = stages.open_
 def open_(bench, work, at):
     until = time.thread_time() + 0.01
-    time.sleep(5.0)
+    time.sleep(4.0)
     while time.thread_time() < until:
         pass
     real(bench, work, at)
@@ -310,10 +259,10 @@ stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.open': open_}
         with pytest.raises(UnavailableError):
             silent.receive(0.0)
     with twin(broker, tmp_path) as made:
-        node = made.start('crypto', 'pi-1', preload=slow)
+        node = made.start('crypto', 'pi-1', preload=slow, heartbeat_s=1)
         made.wait_until_ready()
-        made.launch_all(telemetry(made, 3))
-        assert_exactly_once(made, 3)
+        made.launch_all(telemetry(made, 2))
+        assert_exactly_once(made, 2)
         assert made.ledger.counts['duplicate'] == 0
         assert {timing.is_redelivered for reply in made.seen for timing in reply.timings} == {False}
         assert node.end() == (0, '')

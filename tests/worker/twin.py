@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,12 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from hil.broker import topology
-from hil.broker.connection import Connection, Delivery, Endpoint, Published, connect
+from hil.broker.backoff import retried
+from hil.broker.connection import Connection, Delivery, Endpoint, Published, Waits, connect
 from hil.broker.credentials import to_environment
-from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of, new_run_id
+from hil.broker.errors import BlockedError, UnavailableError
+from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of, new_run_id, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.topology import Limits
 from hil.ledger import Chain, Ledger
@@ -24,6 +28,7 @@ from hil.wire.codec import decode, encode
 from hil.wire.message import Message
 from hil.wire.names import run_id
 from hil.worker.hello import hello_in
+from hil.worker.process import BACKOFF
 from tests.worker.hospital import Hospital
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -76,33 +81,43 @@ class Twin:
     chains_max: int = 64
     limits: Limits = field(default_factory=Limits)
     endpoint: Endpoint | None = None  # where workers find the broker, if not where the twin does
+    waits: Waits = field(default_factory=Waits)
     run: str = field(default_factory=new_run_id)
     nodes: list[Node] = field(default_factory=list)
     replies: dict[Chain, Message] = field(default_factory=dict)
     seen: list[Message] = field(default_factory=list)  # all replies, duplicates too
+    n_blocked: int = 0  # how often the broker took no messages for too long
 
     def __post_init__(self) -> None:
         """Declare the run."""
         self.hospital.run = self.run
-        self.sending, self.receiving = self._connect(), self._connect()
-        topology.declare(self.sending, self.run, {'crypto': [0, PRIORITY], 'server': [PRIORITY]}, self.limits)
-        self.receiving.subscribe(exchange_of(self.run, REPLY), 100)
+        self.sending, self._pauses = self._connect(), random.Random()
+        topology.declare(self.sending, self.run, {
+            'crypto': [0, PRIORITY], 'server': [PRIORITY], 'authority': [PRIORITY]}, self.limits)
+        self.receiving = self._subscribed()
         self.ledger = Ledger(run_id(self.run), self.chains_max, 32 << 20)
         self.keys = self.folder / 'keys.json'
         self.keys.touch(0o600)
         self.keys.write_text(json.dumps(self.hospital.store.to_json()))
 
     def _connect(self) -> Connection:
-        return connect(self.broker.endpoint, self.broker.users['twin'])
+        return connect(self.broker.endpoint, self.broker.users['twin'], waits=self.waits)
 
-    def start(self, place: Place, name: str, *, preload: str = '', prefetch: int = 4) -> Node:
+    def _subscribed(self) -> Connection:
+        connection = self._connect()
+        connection.subscribe(exchange_of(self.run, REPLY), 100)
+        return connection
+
+    def start(self, place: Place, name: str, *, preload: str = '', prefetch: int = 4, heartbeat_s: int = 60,
+              endpoint: Endpoint | None = None) -> Node:
         """Start a worker; `preload` is code that runs in it first, to make it fail at a certain point."""
         folder = self.folder / name
         code = f'{preload}\nimport sys\nfrom hil.worker.command import main\nsys.exit(main())'
-        endpoint = self.endpoint or self.broker.endpoint
+        endpoint = endpoint or self.endpoint or self.broker.endpoint
         arguments = ['--broker', endpoint.url, '--ca', str(endpoint.ca), '--node', name, '--run', self.run,
                      '--place', place, '--queue', f'{PRIORITY}={prefetch}', '--keys', str(self.keys),
-                     '--suite', self.hospital.suite, '--status', str(folder), '--state', str(self.folder / 'state')]
+                     '--suite', self.hospital.suite, '--status', str(folder), '--state', str(self.folder / 'state'),
+                     '--heartbeat', str(heartbeat_s)]
         if place == 'crypto':
             arguments += ['--queue', '0=1']
         process = subprocess.Popen([sys.executable, '-c', code, *arguments], cwd=ROOT, text=True,
@@ -129,8 +144,17 @@ class Twin:
             assert said is Published.CONFIRMED
 
     def send(self, raw: bytes, place: str, priority: int = PRIORITY) -> Published:
-        """Publish bytes to a place."""
-        return self.sending.publish(exchange_of(self.run, place), key_of(priority), raw)
+        """Publish bytes to a place, again if nobody knows whether they came."""
+
+        def attempt() -> Published:
+            try:
+                return self.sending.publish(exchange_of(self.run, place), key_of(priority), raw)
+            except UnavailableError as error:
+                self.n_blocked += isinstance(error, BlockedError)
+                self.sending = self._connect()
+                raise
+
+        return retried(attempt, self._pauses, time.sleep, BACKOFF)
 
     def launch_all(self, messages: Iterable[Message]) -> None:
         """Launch chains as there is room for them, and wait until all have ended."""
@@ -143,19 +167,28 @@ class Twin:
             assert time.monotonic() < deadline, (self.ledger.counts, [each.process.poll() for each in self.nodes])
 
     def take(self, wait_s: float) -> Message | None:
-        """Take a reply, if one comes."""
-        delivery = self.receiving.receive(wait_s)
+        """Take a reply, if one comes; subscribe again when the connection is lost."""
+        try:
+            delivery = self.receiving.receive(wait_s)
+        except UnavailableError:
+            self.receiving = retried(self._subscribed, self._pauses, time.sleep, BACKOFF)
+            return None
         if delivery is None:
             return None
-        if hello_in(delivery.headers) is not None:
+        with suppress(UnavailableError):  # then it comes again
             self.receiving.acknowledge(delivery)
+        if hello_in(delivery.headers) is not None:
             return None
         reply = decode(delivery.body)
         self.seen.append(reply)
         if self.ledger.take(reply, delivery.received_ns):
             self.replies[Chain.of(reply)] = reply
-        self.receiving.acknowledge(delivery)
         return reply
+
+    def n_waiting(self, place: Place) -> int:
+        """Return how many messages wait for a place."""
+        with self.sending.channel() as channel:
+            return channel.queue_declare(queue_of(self.run, place, PRIORITY), passive=True).method.message_count
 
     def dead_letters(self, n: int) -> list[Delivery]:
         """Return as many dead letters as are expected."""
@@ -177,14 +210,15 @@ class Twin:
             if node.process.stderr is not None:
                 node.process.stderr.close()
         self.receiving.close()
-        topology.clean(self.sending, self.run)
         self.sending.close()
+        with self._connect() as connection:
+            topology.clean(connection, self.run)
 
 
 @contextmanager
-def twin(broker: PrivateBroker, folder: Path, n_devices: int = 6, **options: Any) -> Iterator[Twin]:
+def twin(broker: PrivateBroker, folder: Path, hospital: Hospital | None = None, **options: Any) -> Iterator[Twin]:
     """Make a twin and end it with all its workers."""
-    made = Twin(broker, Hospital(n_devices), folder, **options)
+    made = Twin(broker, hospital or Hospital(6), folder, **options)
     try:
         yield made
     finally:
@@ -198,6 +232,25 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, 'waited for too long'
         time.sleep(0.05)
+
+
+@contextmanager
+def meanwhile(action: Callable[[], object]) -> Iterator[Thread]:
+    """Do something in another thread, and wait until it is done."""
+    thread = Thread(target=action)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join()
+
+
+def state_of(pid: int) -> str:
+    """Return a process's state as in proc(5): T is stopped, Z has ended; nothing if it is not there."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+    except FileNotFoundError:
+        return ''
 
 
 def nonces_of(messages: Iterable[Message]) -> Mapping[tuple[Any, ...], set[bytes]]:
