@@ -160,7 +160,7 @@ def test_check_prints_a_schema_that_describes_scenarios(iomt: CommandLine) -> No
     (['fly'], "No such command 'fly'"), (['run'], "Missing argument 'SCENARIO'"),
     (['run', 'wart'], "did you mean 'ward'?"),
     (['run', 'ward', '--trace', 'all'], 'expected one of none, jobs, stages'),
-    (['run', 'ward', '--seed', '-1'], '--seed'), (['run', 'ward', '--set', 'seed'], 'expected KEY=VALUE'),
+    (['run', 'ward', '--seed', '-1'], '--seed'), (['run', 'ward', '--set', 'seed'], 'write KEY=VALUE'),
     (['run', 'ward', '--replications', '0'], '--replications'), (['compare', 'ward'], 'give at least two scenarios'),
     (['report', 'nowhere'], "'nowhere' holds no run; give a run folder"),
 ])
