@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ('analysis', 'benchmarks', 'docs', 'hil', 'sim', 'tools')
+FOLDERS = ('analysis', 'benchmarks', 'commands', 'docs', 'hil', 'sim', 'tools')
 
 
 def named() -> set[PurePosixPath]:
