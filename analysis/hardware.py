@@ -26,8 +26,9 @@ def hardware_tables(run: Run) -> RenderableType:
     rows = rows_of(run.summary)
     what = ('the testbed alone' if facts['model'] == 'none' else
             f'real time, {", ".join(facts["places"])} on hardware, all else simulated')
-    head = f'{facts["testbed"].capitalize()}: {what}; {facts["broker"]}, {facts["kem_provider"]}'
-    sheets = (flow_sheet(rows), deadline_sheet(rows, only_missed=True), _chain_sheet(rows), _stage_sheet(run))
+    padded = ', padded to the times of the profiles' if facts['is_padded'] else ''
+    head = f'{facts["testbed"].capitalize()}{padded}: {what}; {facts["broker"]}, {facts["kem_provider"]}'
+    sheets = (flow_sheet(rows), deadline_sheet(rows, only_missed=True), _chain_sheet(rows, padded), _stage_sheet(run))
     parts: list[RenderableType] = [Text(head), Text(f'Measured: {measured(run.scenario)}'), '']
     parts += [part for sheet in sheets if sheet.rows for part in (Fitting(sheet), '')]
     parts.append(security_line(run))
@@ -39,11 +40,11 @@ def hardware_tables(run: Run) -> RenderableType:
     return Group(*parts)
 
 
-def _chain_sheet(rows: Rows) -> Sheet:
+def _chain_sheet(rows: Rows, padded: str) -> Sheet:
     flows = [flow for metric, flow, _ in rows if metric == PARTS[0][0] and flow is not None]
     lines = [(Cell(flow), Cell(name), *_percentiles(rows[metric, flow, None]))
              for flow in flows for metric, name in PARTS]
-    return Sheet('On hardware', ('flow', 'of it', 'messages', *PERCENTILES), lines, n_left=2,
+    return Sheet(f'On hardware{padded}', ('flow', 'of it', 'messages', *PERCENTILES), lines, n_left=2,
                  note='from the twin to the last worker and back; broker and wire: what is left of the round trip')
 
 

@@ -85,6 +85,8 @@ class Inventory(Part):
     """What hardware there is."""
 
     description: str = ''
+    padded: bool = Field(False, description="whether workers play the scenario's own computers: each leg takes as long "
+                                            'as the simulation draws for it, at least')
     broker: Broker
     nodes: Mapping[Name, Node] = Field(min_length=1)
 

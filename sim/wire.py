@@ -3,7 +3,7 @@
 A message on the application's level is payload + cryptography. On legs that carry IP it is wrapped in AMQP, TLS
 and TCP; on every leg it is cut into link frames with their headers, gaps and acknowledgements. Left out: TCP's
 own acknowledgements and slow start, Wi-Fi aggregation, broker heartbeats; and the header of messages on hardware, see
-docs/wire.md: 134 bytes and 3 for each leg of the slip. A sealed message of data counts nonce and tag only, as it would
+docs/wire.md: 134 bytes and 11 for each leg of the slip. A sealed message of data counts nonce and tag only, as it would
 with any protocol; that of a key counts the boot id too, 16 bytes, because `hil.keys` sends just these bytes. On
 hardware the boot id travels with both, that of data in the header.
 """

@@ -33,7 +33,7 @@ from sim.model import DROPPED, OUTCOMES, REJECTED
 if TYPE_CHECKING:
     from hil.paced.binding import Binding, Chain
     from hil.paced.devices import Devices
-    from hil.wire.message import Message
+    from hil.wire.message import Leg, Message
     from sim.engines.reference.clock import Occurrence
     from sim.engines.reference.routes import Job, RouteRow
     from sim.results.recording import Recording, Trace
@@ -54,17 +54,21 @@ class PacedEngine(Engine):
         What it is done with; started already.
     only_bound
         Leave out all other hops, as if they took no time: a run of the testbed alone, with no model in it.
+    is_padded
+        Let workers take at least as long as the simulation draws for their stages.
     watch
         Is called some times a second, and raises if the testbed is broken.
     """
 
     def __init__(self, binding: Binding, hardware: Hardware, devices: Devices, ledger: Ledger, messages: Messages, *,
-                 only_bound: bool = False, trace: Trace = 'jobs', watch: Callable[[], None] = lambda: None) -> None:
+                 only_bound: bool = False, is_padded: bool = False, trace: Trace = 'jobs',
+                 watch: Callable[[], None] = lambda: None) -> None:
         super().__init__(binding.model, trace=trace)
         self.notes = Notes()
         self._arrivals = self._ahead = ArrivalsAhead(binding.model, self.run_key)
         self._binding, self._hardware, self._devices = binding, hardware, devices
         self._ledger, self._messages, self._only_bound = ledger, messages, only_bound
+        self._is_padded = is_padded
         self._watch, self._watched_s = watch, -math.inf
         self._begin_ns = 0
         self._made: dict[ChainId, Message] = {}  # by devices, for chains that are not due yet
@@ -172,15 +176,31 @@ class PacedEngine(Engine):
     def _leave(self, job: Job, chain: Chain) -> None:
         """Send a job's chain to hardware, as soon as the device's bytes are there."""
         if chain.device is None:
-            for message in self._messages.without_device(job, chain):
-                self._send(job, chain, message)
+            messages = self._messages.without_device(job, chain)
+            slip = self._slip(job, chain, len(messages))
+            for message in messages:
+                self._send(job, chain, replace(message, slip=slip))
             return
         number = _number(job.key, chain)
         made = self._made.pop(number, None)
         if made is None:
             self._due[number] = job, chain
         else:
-            self._send(job, chain, replace(made, slip=chain.legs, done=0, timings=(), outcome=''))
+            self._send(job, chain, replace(made, slip=self._slip(job, chain), done=0, timings=(), outcome=''))
+
+    def _slip(self, job: Job, chain: Chain, n_messages: int = 1) -> tuple[Leg, ...]:
+        """Return the legs of a chain; with how long they take in the simulation, if workers are to play it.
+
+        A chain that goes out as several messages shares that time among them.
+        """
+        if not self._is_padded:
+            return chain.legs
+        seconds = dict.fromkeys(chain.legs, 0.0)
+        for hop in job.route.hops[chain.first:chain.end]:
+            for leg in chain.legs:
+                if leg.first <= hop.step < leg.end:
+                    seconds[leg] += self._costs.draw(job, hop, 0)
+        return tuple(replace(leg, hold_ns=round(seconds[leg] * 1e9 / n_messages)) for leg in chain.legs)
 
     def _send(self, job: Job, chain: Chain, message: Message) -> None:
         number = ChainId.of(message)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from hil.broker.backoff import Backoff, retried
-from hil.broker.connection import Connection, Published
+from hil.broker.connection import Connection, Delivery, Published
 from hil.broker.errors import BlockedError, BrokerError, UnavailableError
 from hil.broker.names import DEAD, REPLY, exchange_of, key_of
 from hil.ledger import Chain
@@ -193,9 +193,12 @@ class Hardware:
                     delivery = connection.receive(WAIT_S)
                     if delivery is None:
                         continue
-                    hello = hello_in(delivery.headers)
-                    self._inbox.put(hello or Replied(decode(delivery.body), delivery.received_ns))
-                    connection.acknowledge(delivery)
+                    heard = hello_in(delivery.headers) or _reply_in(delivery)
+                    if heard is None:
+                        connection.reject(delivery)  # to the dead letters, where it is counted
+                    else:
+                        self._inbox.put(heard)
+                        connection.acknowledge(delivery)
                 connection.close()
             except UnavailableError:
                 continue
@@ -209,6 +212,14 @@ def _served(connection: Connection | None) -> Connection | None:
     except BrokerError:
         return None
     return connection
+
+
+def _reply_in(delivery: Delivery) -> Replied | None:
+    """Return the reply that a delivery is, None if it is none."""
+    try:
+        return Replied(decode(delivery.body), delivery.received_ns)
+    except DeadLetterError:
+        return None
 
 
 def _chain_of(letter: bytes) -> Chain | None:

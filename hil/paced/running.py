@@ -114,7 +114,7 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
         ledger = Ledger(run_id(begun.run), CHAINS_MAX, BYTES_MAX)
         engine = PacedEngine(made.binding, begun.hardware, begun.devices, ledger,
                              Messages(made.binding, begun.run, rounds), only_bound=made.only_bound,
-                             watch=begun.testbed.check)
+                             is_padded=made.inventory.padded, watch=begun.testbed.check)
         ticks = processor_times()
         begin = time.perf_counter()
         recording = controlled(lowered.model, lambda controllers: engine.run(controllers, progress))
@@ -174,7 +174,8 @@ def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
 def _facts(made: Plan, begun: _Begun) -> dict[str, Any]:
     is_host = all(node.workers == 'started' for node in made.inventory.nodes.values())
     return {
-        'testbed': 'host testbed' if is_host else 'nodes', 'places': sorted(made.binding.priorities()),
+        'testbed': 'host testbed' if is_host else 'nodes', 'is_padded': made.inventory.padded,
+        'places': sorted(made.binding.priorities()),
         'model': 'none' if made.only_bound else 'simulated', 'broker': f'RabbitMQ {begun.testbed.server_version}',
         'kem_provider': f'{made.provider.name} {made.provider.version}',
         'workers': [asdict(hello) for hello in begun.hellos],

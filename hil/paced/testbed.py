@@ -183,6 +183,7 @@ class Testbed:
                      '--state', str(self._folder / 'state'), '--body-bytes-max', str(order.body_bytes_max)]
         arguments += [f'--queue={priority}={order.prefetch}' for priority in order.priorities[place]]
         arguments += [] if order.provider is None else ['--provider', order.provider]
+        arguments += ['--padded'] if self._inventory.padded else []
         role: Role = place
         process = subprocess.Popen(
             [sys.executable, '-m', 'hil.worker', *arguments], text=True, stderr=subprocess.PIPE,

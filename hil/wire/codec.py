@@ -31,14 +31,15 @@ from sim import flows
 from sim.wire import BOOT_ID_BYTES
 
 MAGIC = b'IoMT'
-HEADER_BYTES_MAX = 8_192  # 16 legs with 16 stages each take 5.6 KB
+HEADER_BYTES_MAX = 8_192  # 16 legs with 16 stages each take 5.7 KB
+HOLD_NS_MAX = 60_000_000_000  # of one leg: nobody stops a worker for longer than a model's aggregation may take
 PRIORITIES_MAX = 8  # as scenarios have it
 CLOCK_BYTES = 8
 NO_BOOT = bytes(BOOT_ID_BYTES)
 
 _PREFIX = struct.Struct('>4sHHI')  # magic, version, bytes of the header with this, bytes of the body
 _FIXED = struct.Struct('>16sQHBBBQ16sQ16s16sB16sQBBBB')
-_LEG = struct.Struct('>BBB')
+_LEG = struct.Struct('>BBBQ')
 _TIMING = struct.Struct('>16s8sBQQQQQB')
 _STAGE = struct.Struct('>BQQ')
 
@@ -60,7 +61,7 @@ def encode(message: Message) -> bytes:
                         message.key.epoch, message.sender, message.receiver, sealed_by.stage, sealed_by.boot_id,
                         sealed_by.counter, names.OUTCOMES.index(message.outcome), len(message.slip), message.done,
                         len(message.timings)),
-            *(_LEG.pack(names.PLACES.index(leg.place), leg.first, leg.end) for leg in message.slip),
+            *(_LEG.pack(names.PLACES.index(leg.place), leg.first, leg.end, leg.hold_ns) for leg in message.slip),
             *map(_packed, message.timings)))
     except struct.error as why:
         raise MalformedError(f'a number does not fit its field ({why}); correct the sender') from None
@@ -138,8 +139,8 @@ def _read(cursor: _Cursor, body: bytes) -> Message:
                    _named(names.OUTCOMES, outcome), KeyId(subject, epoch), sender, receiver, sealed_by, timings, body)
 
 
-def _leg(place: int, first: int, end: int) -> Leg:
-    return Leg(_named(names.PLACES, place), first, end)
+def _leg(place: int, first: int, end: int, hold_ns: int) -> Leg:
+    return Leg(_named(names.PLACES, place), first, end, hold_ns)
 
 
 def _timing(cursor: _Cursor) -> Timing:
@@ -203,6 +204,8 @@ def _check_slip(message: Message) -> None:
     table = flows.FLOWS[message.flow]
     behind, place = 0, ''
     for leg in message.slip:
+        if leg.hold_ns > HOLD_NS_MAX:
+            raise MalformedError(f'leg {leg.place} is to take {leg.hold_ns} ns; expected at most {HOLD_NS_MAX}')
         if leg.place not in names.PLACES or leg.place == place or not behind <= leg.first < leg.end <= len(table):
             raise MalformedError(f'leg {leg.place} {leg.first} to {leg.end} of {message.flow}; expected another place '
                                  f'than the last, and stages from {behind} to {len(table)}')

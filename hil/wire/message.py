@@ -22,11 +22,15 @@ _LABEL = b'iomtwin message'
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A place of the slip, and which stages of the flow are done there: from `first` to before `end`."""
+    """A place of the slip, and which stages of the flow are done there: from `first` to before `end`.
+
+    `hold_ns` is how long the leg is to take at least: a worker that plays a slower one is done no sooner.
+    """
 
     place: str
     first: int
     end: int
+    hold_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def work(arguments: Sequence[str]) -> None:
     bench = Bench(bound, KeyRing(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
                   UpdateStore(state) if state else None)
     dispatcher = Dispatcher(run_id(run), bench, clock_id(), options.body_bytes_max,
-                            Suspects(state / 'begun') if state else None)
+                            Suspects(state / 'begun') if state else None, is_padded=options.padded)
     credentials = _credentials(options)
     endpoint = Endpoint(options.broker, options.ca)
     endpoint.parts()
@@ -146,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--status', type=Path, metavar='DIR', help='where the files ready and health.json are written')
     add('--heartbeat', type=int, default=HEARTBEAT_S, metavar='SECONDS',
         help='a worker that is silent for twice as long is taken for dead; %(default)s')
+    add('--padded', action='store_true', help='take as long for a message as it says, at least')
     add('--body-bytes-max', type=int, default=BODY_BYTES_MAX, metavar='BYTES')
     return parser
 

@@ -71,13 +71,15 @@ class Dispatcher:
         What no message may be longer than.
     suspects
         Where it notes what it begins; none: it does not.
+    is_padded
+        Whether legs may say how long they take at least; else a message could stop a worker that is to be fast.
     """
 
     def __init__(self, run: bytes, bench: Bench, clock: bytes, body_bytes_max: int = BODY_BYTES_MAX,
-                 suspects: Suspects | None = None) -> None:
+                 suspects: Suspects | None = None, *, is_padded: bool = False) -> None:
         self._lock, self._counts = threading.Lock(), Counter[str]()
         self._run, self._bench, self._clock, self._body_bytes_max = run, bench, clock, body_bytes_max
-        self._suspects = suspects
+        self._suspects, self._is_padded = suspects, is_padded
         self._confirmed = OrderedDict[tuple[bytes, int], None]()
         self._last_publish_ns = 0, 0
 
@@ -144,6 +146,9 @@ class Dispatcher:
             if work.is_duplicate and self._is_confirmed(work.nonce):
                 return Handled(DUPLICATE, None)
             times.append(StageTime(at, time.monotonic_ns() - wall_ns, time.thread_time_ns() - cpu_ns))
+        left_ns = started_ns + message.slip[message.done].hold_ns - time.monotonic_ns()
+        if left_ns > 0:
+            time.sleep(left_ns * 1e-9)
         timing = Timing(self._bench.node, self._clock, is_redelivered, received_ns, started_ns, time.monotonic_ns(),
                         *self._last_publish_ns, tuple(times))
         done = message.done + 1
@@ -165,6 +170,8 @@ class Dispatcher:
             raise UnknownRunError(f'a message of run {message.run.hex()}; this worker is for {self._run.hex()}')
         if message.is_reply or message.slip[message.done].place != self._bench.place:
             raise MisroutedError(f'a message whose next leg is not {self._bench.place}; look at the queues')
+        if message.slip[message.done].hold_ns and not self._is_padded:
+            raise MisroutedError('a leg that is to take a time at least; start the worker with --padded')
         for _, stage in message.stages:
             if stage.name not in FUNCTIONS:
                 raise MisroutedError(f'{stage.name} of {message.flow} is not done on hardware')

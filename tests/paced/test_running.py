@@ -10,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from hil import learning
+from hil.broker.connection import Connection
 from hil.inventory import load_inventory
 from hil.ledger import Ledger
 from hil.paced.binding import bind
@@ -20,6 +21,7 @@ from hil.paced.learning import Rounds
 from hil.paced.messages import Messages
 from hil.paced.running import execute, plan
 from hil.worker.learning import Parameters, train
+from sim import laws
 from sim.results.contents import write_run
 from sim.results.folder import read_run
 from sim.results.tables import tables
@@ -35,10 +37,7 @@ def test_nothing_bound_is_the_simulation_bit_for_bit() -> None:
     model = prepare(scenario, origin).model
     binding = bind(scenario, model, frozenset())
 
-    def unreachable(purpose: str) -> None:
-        raise AssertionError(f'nothing is bound, and the twin wants a connection to {purpose}')
-
-    engine = PacedEngine(binding, Hardware('none', unreachable),  # type: ignore[arg-type]
+    engine = PacedEngine(binding, Hardware('none', unreachable),
                          Devices('none', 'pqc-768', None, [], [], 1), Ledger(bytes(16), 1, 1),
                          Messages(binding, 'none', Rounds(1000, 1)), trace='stages')
     paced = controlled(model, engine.run)
@@ -47,6 +46,32 @@ def test_nothing_bound_is_the_simulation_bit_for_bit() -> None:
     assert found.keys() == expected.keys()
     assert [name for name in expected if not found[name].equals(expected[name], null_equal=True)] == []
     assert simulated.rounds
+
+
+def test_padded_legs_take_what_the_simulation_draws() -> None:
+    """For every message that a crypto worker opens, the time it is to take is the service time in the reference."""
+    scenario, origin = lab('learning=null', 'duration=4 s')
+    model = prepare(scenario, origin).model
+    engine = PacedEngine(bind(scenario, model, frozenset({'crypto'})), Hardware('none', unreachable),
+                         Devices('none', 'pqc-768', None, [], [], 1), Ledger(bytes(16), 1, 1),
+                         Messages(bind(scenario, model, frozenset({'crypto'})), 'none', Rounds(1000, 1)),
+                         is_padded=True)
+    found = tables(run_model(model, engine='simpy', trace='stages'))
+    opened = found['stages'].filter(pl.col('stage') == 'aead.open').join(found['jobs'], on='job')
+    assert opened.height > 60
+    for row in opened.iter_rows(named=True):
+        stream = model.streams.index(row['stream'])
+        key = laws.job_key(engine.run_key, int(model.entities.key[row['device']]),
+                           laws.name_key('stream', row['stream']), row['k'])
+        job = engine._new_job(key, stream, 0, row['device'], row['k'])
+        (chain,) = engine._binding.chains[job.route.row].values()
+        (leg,) = engine._slip(job, chain)
+        assert leg.hold_ns == pytest.approx(row['service_s'] * 1e9, abs=1)
+
+
+def unreachable(purpose: str) -> Connection:
+    """Stand where a broker is that nobody may ask for."""
+    raise AssertionError(f'nothing is bound, and the twin wants a connection to {purpose}')
 
 
 def averaged_twice(seed: int) -> str:

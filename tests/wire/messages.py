@@ -1,8 +1,11 @@
 """Messages of all kinds for tests."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from hil.wire import names
+from hil.wire.codec import HOLD_NS_MAX
 from hil.wire.message import SLIP_MAX, KeyId, Leg, Message, SealedBy, StageTime, Timing, stages_of
 from sim import flows
 
@@ -32,7 +35,8 @@ def messages(draw: st.DrawFn, body: st.SearchStrategy[bytes] | None = None) -> M
     flow = draw(st.sampled_from(names.FLOWS))
     options = draw(st.frozensets(st.sampled_from(names.OPTIONS)))
     chosen = [leg for leg in legs_of(flow, options) if draw(st.booleans())] or legs_of(flow, options)[:1]
-    slip = [leg for i, leg in enumerate(chosen) if i == 0 or leg.place != chosen[i - 1].place]
+    slip = [replace(leg, hold_ns=draw(st.integers(0, HOLD_NS_MAX))) for i, leg in enumerate(chosen)
+            if i == 0 or leg.place != chosen[i - 1].place]
     done = draw(st.integers(0, len(slip)))
     stage = draw(st.none() | st.integers(0, len(flows.FLOWS[flow]) - 1))
     outcome = 'delivered' if done == len(slip) else draw(st.sampled_from(['', 'dropped']))

@@ -30,7 +30,7 @@ def telemetry() -> tuple[Message, OpeningKey]:
     cipher = aead('AES-128-GCM')
     timing = Timing(subject_id('pi-1'), bytes(8), False, 1, 2, 3, 4, 5, (StageTime(7, 10, 9),))
     message = Message(names.run_id('ward'), 7, 0, 'fl-update', frozenset({flows.PAIRWISE}), 1, 10**9,
-                      (Leg('crypto', 2, 4), Leg('device', 7, 12), Leg('crypto', 15, 17)), 1, '',
+                      (Leg('crypto', 2, 4), Leg('device', 7, 12), Leg('crypto', 15, 17, 5_000_000)), 1, '',
                       KeyId(subject_id('pump-1'), 3), subject_id('pi-1'), subject_id('pump-1'),
                       SealedBy(3, bytes(16), 0), (timing,), b'')
     sealed = SealingKey(cipher, SESSION, Direction.DOWN, 'pi-1').seal(b'model', message.associated_data())
@@ -122,6 +122,7 @@ def test_what_changes_on_the_way_is_not_in_the_associated_data(change: dict[str,
     ({'slip': (Leg('crypto', 2, 4), Leg('device', 3, 5)), 'done': 1}, 'stages from 4'),
     ({'slip': (Leg('device', 2, 4), Leg('crypto', 15, 17))}, 'other places'),
     ({'slip': (Leg('crypto', 2, 3), Leg('crypto', 15, 17))}, 'nothing to do'),
+    ({'slip': (Leg('crypto', 2, 4, 60_000_000_001), Leg('device', 7, 12))}, 'at most 60000000000'),
     ({'slip': (Leg('crypto', 4, 4), Leg('device', 7, 12))}, 'stages from 0'),
     ({'slip': (Leg('crypto', 2, 4), Leg('device', 7, 200))}, 'stages from 4'),
     ({'slip': (Leg('moon', 2, 4), Leg('device', 7, 12))}, 'leg moon'),

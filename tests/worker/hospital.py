@@ -58,11 +58,12 @@ class Hospital:
         """Return the id of a device's session key."""
         return KeyId(self.device(i), 1)
 
-    def dispatcher(self, place: str, node: str = 'pi-1', folder: Path | None = None) -> Dispatcher:
+    def dispatcher(self, place: str, node: str = 'pi-1', folder: Path | None = None, *,
+                   is_padded: bool = False) -> Dispatcher:
         """Return a worker of a place, without a broker; folder is for updates."""
         bench = Bench(self.bound, KeyRing(self.bound.aead, self.store), place, subject_id(node),
                       UpdateStore(folder) if folder else None)
-        return Dispatcher(run_id(self.run), bench, clock_id())
+        return Dispatcher(run_id(self.run), bench, clock_id(), is_padded=is_padded)
 
     def plain(self, job: int, device: int, flow: str, slip: tuple[Leg, ...], body: bytes, *,
               options: frozenset[str] = frozenset()) -> Message:

@@ -41,6 +41,19 @@ def test_a_model_goes_to_a_device_and_comes_back_as_an_update(hospital: Hospital
     assert [[each.stage for each in timing.stages] for timing in reply.timings] == [[2, 3], [7, 8, 9, 10, 11], [15, 16]]
 
 
+def test_a_leg_takes_at_least_as_long_as_it_is_to(hospital: Hospital) -> None:
+    """The worker is done no sooner; what it tells of its stages is what they really took."""
+    hold_ns = 200_000_000
+    (leg,) = hospital.vitals(1, 0).slip
+    raw = encode(replace(hospital.vitals(1, 0), slip=(replace(leg, hold_ns=hold_ns),)))
+    assert hospital.dispatcher('crypto').handle(raw).outcome == 'misrouted'  # by a worker that plays nobody
+    handled = hospital.dispatcher('crypto', is_padded=True).handle(raw)
+    assert handled.result is not None
+    (timing,) = handled.result.timings
+    assert timing.finished_ns - timing.started_ns >= hold_ns
+    assert sum(stage.cpu_ns for stage in timing.stages) < hold_ns
+
+
 def test_a_copy_is_a_duplicate_once_its_result_was_confirmed(hospital: Hospital) -> None:
     """Before that it is done again; afterwards it is dropped, as often as it comes; attempts are counted."""
     worker = hospital.dispatcher('crypto')
