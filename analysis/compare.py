@@ -28,6 +28,8 @@ COMPARED = {  # metric -> the statistics worth a row
     'exposure_time': ('mean',), 'enrolment_time': ('mean',), 'group_rekey_time': ('mean',), 'keys_expired': ('mean',),
     'utilisation': ('mean',), 'utilisation_max': ('mean',), 'expired': ('mean',), 'dropped': ('mean',),
     'rejected': ('mean',), 'lost': ('mean',), 'unfinished': ('mean',),
+    'measured_round_trip': ('p50', 'p95', 'p99'), 'measured_waiting': ('p50', 'p95'),
+    'measured_service': ('p50', 'p95'), 'measured_broker_and_wire': ('p50', 'p95'), 'measured_stage': ('p50', 'p95'),
 }
 
 SCHEMA = {'metric': pl.String, 'statistic': pl.String, 'of': pl.String, 'unit': pl.String, 'n': pl.Int64,
@@ -56,11 +58,14 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     Raises
     ------
     InputError
-        If no seed is on both sides.
+        If no seed is on both sides, or a run is not valid.
     """
     base_by_seed = {run.manifest['seed']: run for run in base}
     other_by_seed = {run.manifest['seed']: run for run in other}
     seeds = common_seeds(base_by_seed, other_by_seed)
+    for seed in seeds:
+        base_by_seed[seed].check_valid()
+        other_by_seed[seed].check_valid()
     left = [_statistics(base_by_seed[seed]) for seed in seeds]
     right = [_statistics(other_by_seed[seed]) for seed in seeds]
     keys = dict.fromkeys(key for side in (*left, *right) for key in side)

@@ -41,9 +41,15 @@ def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return one row a metric: the keys of one run's summary, `n_runs`, and the bounds of each percentile.
 
     Bounds are None where fewer than two runs have the metric.
+
+    Raises
+    ------
+    InputError
+        If one of the runs is not valid.
     """
     values: dict[Key, list[dict[str, Any]]] = {}
     for run in runs:
+        run.check_valid()
         for row in run.summary:
             values.setdefault(key_of(row), []).append(row)
     return [_averaged(rows) for rows in values.values()]

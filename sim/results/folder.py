@@ -59,6 +59,18 @@ class Run:
         """The resolved scenario as it stands in its file."""
         return read_tree(self.folder / 'scenario.yaml')
 
+    def check_valid(self) -> None:
+        """Return if the run may be compared with others, and averaged.
+
+        Raises
+        ------
+        InputError
+            If it may not, with the first reason.
+        """
+        if not self.manifest.get('is_valid', True):
+            reasons = self.manifest.get('invalid_because') or ['its manifest does not say why']
+            raise InputError(f"'{self.folder}' is not valid ({reasons[0]}); leave it out, or make it again")
+
     def table(self, name: str) -> pl.DataFrame:
         """Return a table by its name without ending; empty when the run has none.
 

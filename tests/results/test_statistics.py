@@ -1,6 +1,7 @@
 """Intervals over replications and paired differences are those of SciPy, and pair what belongs together."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -303,3 +304,19 @@ def test_the_quiet_ward_can_be_replicated_too(tmp_path: Path) -> None:
     runs = simulate_all([plan(QUIET, (), seed) for seed in (1, 2)], tmp_path, n_processes=1, trace='none')
     launched = [r for r in summarise(runs) if r['metric'] == 'launched' and r['flow'] == 'vitals']
     assert [(r['mean'], r['ci95_low'], r['ci95_high']) for r in launched] == [(6.0, 6.0, 6.0)]
+
+
+def test_a_run_that_is_not_valid_is_never_averaged_or_compared(replications: list[Run], tmp_path: Path) -> None:
+    """One of three whose manifest says so: both refuse, with its folder and the first reason."""
+    copied = [Run(Path(shutil.copytree(run.folder, tmp_path / run.folder.name))) for run in replications]
+    summarise(copied)
+    compare(copied, replications)
+    spoilt = copied[1].folder
+    manifest = json.loads((spoilt / 'manifest.json').read_text('utf-8'))
+    (spoilt / 'manifest.json').write_text(json.dumps(
+        manifest | {'is_valid': False, 'invalid_because': ['the twin was late', 'somebody else computed']}), 'utf-8')
+    copied = [Run(run.folder) for run in copied]
+    for refuse in (lambda: summarise(copied), lambda: compare(copied, replications),
+                   lambda: compare(replications, copied)):
+        with pytest.raises(InputError, match=r'seed-6.*not valid \(the twin was late\)'):
+            refuse()
