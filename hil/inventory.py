@@ -87,6 +87,8 @@ class Inventory(Part):
     description: str = ''
     padded: bool = Field(False, description="whether workers play the scenario's own computers: each leg takes as long "
                                             'as the simulation draws for it, at least')
+    follows_scenario: bool = Field(False, description='whether there are as many crypto workers as the scenario has '
+                                                      'pods, and not as many as the node says')
     broker: Broker
     nodes: Mapping[Name, Node] = Field(min_length=1)
 
@@ -97,6 +99,20 @@ class Inventory(Part):
             raise ValueError(f"the broker is private, on this machine's loopback, and cannot be reached from {far[0]}; "
                              'write workers: started there, or name a broker')
         return self
+
+    @model_validator(mode='after')
+    def _one_node_follows(self) -> 'Inventory':
+        if self.follows_scenario and (len(self.nodes) > 1 or next(iter(self.nodes.values())).workers == 'elsewhere'):
+            raise ValueError('follows_scenario is for one node whose workers are started; say how many each node has')
+        return self
+
+    def following(self, n_pods: int) -> 'Inventory':
+        """Return the inventory for a scenario with so many crypto pods."""
+        if not self.follows_scenario or not n_pods:
+            return self
+        ((name, node),) = self.nodes.items()
+        places = {place: n_pods if place == 'crypto' else n for place, n in node.places.items()}
+        return self.model_copy(update={'nodes': {name: node.model_copy(update={'places': places})}})
 
     def n_workers(self, place: Place) -> int:
         """Return how many workers offer a place; none: it is simulated."""

@@ -83,6 +83,12 @@ def bind(scenario: Scenario, model: Model, places: frozenset[Place]) -> Binding:
     return Binding(model, places, learning_options(scenario), chains)
 
 
+def n_pods(model: Model) -> int:
+    """Return how many crypto pods a model has."""
+    queues = zip(model.queues.name, model.queues.consumers, strict=True)
+    return max((len(consumers) for name, consumers in queues if name.startswith('crypto-')), default=0)
+
+
 def learning_options(scenario: Scenario) -> frozenset[str]:
     """Return which optional stages learning has."""
     keys = scenario.crypto.learning_keys

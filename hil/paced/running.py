@@ -14,7 +14,7 @@ from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import Provider, choose
 from hil.inventory import Inventory
 from hil.ledger import Ledger
-from hil.paced.binding import Binding, bind
+from hil.paced.binding import Binding, bind, n_pods
 from hil.paced.checks import check_bodies, check_load, check_workers, loads
 from hil.paced.devices import Devices
 from hil.paced.engine import PacedEngine
@@ -71,6 +71,7 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
         If the scenario cannot be lowered, asks for what workers cannot do, or is too much for them.
     """
     lowered = prepare(scenario, origin)
+    inventory = inventory.following(n_pods(lowered.model))
     offered = frozenset(place for node in inventory.nodes.values() for place in node.places)
     binding = bind(scenario, lowered.model, offered)
     check_bodies(binding, BODY_BYTES_MAX)

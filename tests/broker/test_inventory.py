@@ -35,6 +35,7 @@ def test_the_shipped_inventories_are_read() -> None:
     local = loaded['local']
     assert local.broker.private
     assert [local.n_workers(place) for place in PLACES] == [1, 1, 1]
+    assert [local.following(3).n_workers(place) for place in PLACES] == [3, 1, 1]
     assert {node.workers for node in local.nodes.values()} == {'started'}
     assert local == load_inventory(SHIPPED / 'local.yaml')
 
@@ -65,6 +66,7 @@ def test_workers_are_counted_and_paths_begin_at_the_file(tmp_path: Path, monkeyp
     ('places: {crypto: 2}', 'places: {crypto: two}', 7, "found 'two'"),
     ('places: {crypto: 2}', 'places: {broker: 2}', 7, "found 'broker'; expected 'crypto', 'server' or 'authority'"),
     ('places: {crypto: 2}', 'places: [crypto]', 7, 'found a list; expected a mapping'),
+    ('broker:', 'follows_scenario: true\nbroker:', 1, 'follows_scenario is for one node'),
     ('workers: elsewhere', 'workers: maybe', 8, "found 'maybe'; expected 'started' or 'elsewhere'"),
     ('  edge-1: {', '  Edge 1: {', 7, 'expected lower-case letters'),
     ('amqps://edge-1:5671/iomtwin', 'amqp://edge-1', 3, 'broker.url: broker URL'),

@@ -93,7 +93,7 @@ def averaged_twice(seed: int) -> str:
 @pytest.mark.parametrize('only_bound', [False, True], ids=['with the model', 'the testbed alone'])
 def test_every_job_ends_once_and_the_model_is_fedavg(tmp_path: Path, *, only_bound: bool) -> None:
     """Telemetry, alarms and two rounds: all delivered, the last model equal to FedAvg to the last bit."""
-    scenario, origin = lab()
+    scenario, origin = lab('crypto.placement=distributed', 'crypto.replicas=2')
     execution = execute(plan(scenario, origin, load_inventory('local'), only_bound=only_bound))
     recording, hardware = execution.recording, execution.hardware
     assert hardware is not None
@@ -109,7 +109,7 @@ def test_every_job_ends_once_and_the_model_is_fedavg(tmp_path: Path, *, only_bou
         'fl-update': 2 * in_flows['fl-update'], 'fl-aggregate': N_CLIENTS * N_ROUNDS}
     assert dict(chains.group_by('flow').len().iter_rows()) == expected
     assert chains.select((pl.col('broker_and_wire_s') > 0).all()).item()
-    assert set(work['node'].to_list()) == {'localhost-crypto-1', 'localhost-server-1'}
+    assert set(work['node'].to_list()) == {'localhost-crypto-1', 'localhost-crypto-2', 'localhost-server-1'}
     alone = jobs.join(chains, on='job').filter(pl.col('flow') == 'vitals')
     if not only_bound:  # device and network come on top of what hardware took
         assert alone.select((pl.col('latency_s') > pl.col('round_trip_s')).all()).item()
