@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-import iomtwin
+from commands import simulation
 from sim.replicating import Plan
 from sim.scenario import Scenario
 from tests.scenario.clinic import CLINIC, summary_of
@@ -102,7 +102,7 @@ def test_replications_are_so_many_seeds(monkeypatch: pytest.MonkeyPatch) -> None
         planned.extend(plans)
         raise Stop
 
-    monkeypatch.setattr(iomtwin, '_simulate', plan_only)
+    monkeypatch.setattr(simulation, '_simulate', plan_only)
     with pytest.raises(Stop):
-        iomtwin.run(str(CLINIC), overrides=['replications=3', 'seed=5'])
+        simulation.run(str(CLINIC), overrides=['replications=3', 'seed=5'])
     assert [plan.seed for plan in planned] == [5, 6, 7]
