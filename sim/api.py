@@ -18,7 +18,7 @@ import polars as pl
 from sim import loading, running
 from sim.engines import Progress
 from sim.errors import InputError, suggestion
-from sim.loading import Origin
+from sim.origin import Origin
 from sim.results import contents, overload, summary, tables
 from sim.results.files import COLUMNS
 from sim.results.folder import complete_folder

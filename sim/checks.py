@@ -11,7 +11,7 @@ from itertools import chain
 from sim import wire
 from sim.errors import suggestion
 from sim.hospital import AUTHORITY, CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
-from sim.loading import Origin
+from sim.origin import Origin
 from sim.placement import reserved_cores, server_cores
 from sim.profiles import Profile
 from sim.scenario import DeviceClass, Scenario

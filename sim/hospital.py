@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sim.scenario import DeviceClass, Scenario, Wire
 
 if TYPE_CHECKING:
-    from sim.loading import Origin
+    from sim.origin import Origin
 
 CORE, CLUSTER, SERVER, AUTHORITY = 'core', 'cluster', 'server', 'authority'
 PRIMARY, BACKUP = 'primary', 'backup'

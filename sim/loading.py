@@ -7,7 +7,7 @@ link) is kept in an `Origin` beside it.
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_origin
@@ -16,34 +16,15 @@ from pydantic import ValidationError
 
 from sim.errors import InputError, suggestion
 from sim.mistakes import first_mistake, type_at
+from sim.origin import Origin
 from sim.resolving import resolve
 from sim.scenario import Scenario
 from sim.suites import PARTS
-from sim.yaml_source import Location, Marks, in_file, line_of, read_file, read_yaml, refused_character, spell_key
+from sim.yaml_source import Location, in_file, read_file, read_yaml, refused_character, spell_key
 
 SHIPPED = Path(__file__).resolve().parent.parent / 'scenarios'
 ARRIVALS_BYTES_MAX = 1 << 25  # of one file; a run folder keeps them as files too
 ARRIVALS_MAX = 1_000_000  # rows in all, 200 bytes each while they are lowered; a large hospital's alarms of months
-
-
-class Origin:
-    """Where a scenario came from: its file, the lines of its keys, and the overrides."""
-
-    def __init__(self, file: str, marks: Marks, overridden: Iterable[Location] = ()) -> None:
-        self.file = file
-        self._marks = marks
-        self._overridden = set(overridden)
-        self.arrivals: dict[tuple[str, str], str] = {}  # class and stream -> the CSV file that it was read from
-
-    def error(self, location: Location, message: str) -> InputError:
-        """Return an error that names the file, the line and the key."""
-        return InputError(f'{self.where(location)}: {message}')
-
-    def where(self, location: Location) -> str:
-        """Return the file, the line and the key, or the override that the key comes from."""
-        if any(location[:n] in self._overridden for n in range(1, len(location) + 1)):
-            return f'--set {spell_key(location)}'
-        return in_file(self.file, line_of(self._marks, location), location)
 
 
 def shipped_scenarios() -> list[str]:

@@ -16,8 +16,8 @@ from sim.flows import LEARNING_FLOWS
 from sim.hospital import SERVER, Hospital, build
 from sim.infrastructure import add_access_points, add_cluster, add_wires
 from sim.key_life import add_keys
-from sim.loading import Origin
 from sim.model import LISTED, PERIODIC, POISSON, LearningPlan, Model
+from sim.origin import Origin
 from sim.profiles import Profile
 from sim.resolving import profiles_of
 from sim.routing import FlowSizes

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sim.engines import Progress
 from sim.errors import IomtwinError, RunError
-from sim.loading import Origin
+from sim.origin import Origin
 from sim.profiles import Profile
 from sim.resolving import profiles_of
 from sim.results.contents import scenario_folder, write_run

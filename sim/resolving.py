@@ -24,7 +24,7 @@ from sim.yaml_source import Location
 from sim.yaml_writing import written
 
 if TYPE_CHECKING:
-    from sim.loading import Origin
+    from sim.origin import Origin
 
 NOT_HASHED = {'seed', 'replications', 'description'}  # the same experiment, run again
 Files = Mapping[tuple[str, str], str]  # class and stream -> the CSV file of its arrivals

@@ -14,9 +14,9 @@ from sim.controllers import federated_learning
 from sim.engines import Progress, compiled, reference
 from sim.footprint import check_memory, forget_peak
 from sim.key_authority import KeyAuthority
-from sim.loading import Origin
 from sim.lowering import lower
 from sim.model import Model
+from sim.origin import Origin
 from sim.profiles import Profile
 from sim.resolving import profiles_of
 from sim.results.recording import KeyRow, Recording, RoundRow, Trace

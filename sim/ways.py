@@ -14,7 +14,7 @@ from sim.building import ModelBuilder
 from sim.flows import FLOWS, FRESH_KEY, KEY_FLOWS, PAIRWISE, SIGNED, TRUST_OPTIONS
 from sim.hospital import BACKUP, PRIMARY, SERVER, Hospital
 from sim.infrastructure import Links
-from sim.loading import Origin
+from sim.origin import Origin
 from sim.profiles import MissingCost, Profile
 from sim.routing import Cluster, Costing, FlowSizes, Path, Router
 from sim.scenario import DeviceClass, Scenario

@@ -27,7 +27,7 @@ from hil.wire.names import run_id
 from hil.worker.hello import Hello
 from sim.engines import Progress
 from sim.errors import InputError
-from sim.loading import Origin
+from sim.origin import Origin
 from sim.running import Execution, Lowered, controlled, prepare
 from sim.running import Hardware as Measured
 from sim.scenario import Scenario

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from sim.loading import Origin, load
+from sim.loading import load
+from sim.origin import Origin
 from sim.scenario import Scenario
 from tests.broker.conftest import rabbitmq
 
