@@ -78,6 +78,8 @@ def _usage(error: Exception) -> str:
     """Return what a usage error of the command line says; raise anything else."""
     if not hasattr(error, 'format_message'):
         raise error
+    if not error.format_message():  # of a group of commands without one: its help is told already
+        return ''
     return f'{error.format_message()} (iomtwin --help lists the commands)'
 
 

@@ -62,6 +62,9 @@ def compare(base: Sequence[Run], other: Sequence[Run]) -> pl.DataFrame:
     """
     base_by_seed = {run.manifest['seed']: run for run in base}
     other_by_seed = {run.manifest['seed']: run for run in other}
+    for side, by_seed in ((base, base_by_seed), (other, other_by_seed)):
+        if len(by_seed) < len(side):
+            raise InputError(f"'{side[0].folder.parent}' holds several runs of one seed; name one run's folder")
     seeds = common_seeds(base_by_seed, other_by_seed)
     for seed in seeds:
         base_by_seed[seed].check_valid()

@@ -1,4 +1,4 @@
-"""What Ctrl-C and a polite SIGTERM do to a command: it leaves at once, or unwinds where there is something to tidy up.
+"""What Ctrl-C, a polite SIGTERM and a closed terminal do to a command: it leaves at once, or unwinds and tidies up.
 
 An exception that a signal raises can get lost on its way out: while modules are imported, in a callback, in a library
 that makes another error of it. So a command leaves without one as long as it has nothing to tidy up, and `unwinding`
@@ -49,8 +49,8 @@ def _leave(*_: object) -> None:
 
 @contextmanager
 def _handled(handler: Callable[..., None]) -> Iterator[None]:
-    """Handle both signals in the main thread, where alone they can be; one that is ignored stays so."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Handle all three in the main thread, where alone they can be; one that is ignored stays so, as under nohup."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     handled = {number: old for number, old in before.items()
                if old not in (signal.SIG_IGN, None) and threading.current_thread() is threading.main_thread()}
     for number in handled:

@@ -44,9 +44,13 @@ def write_replications(runs: Sequence[Run], folder: Path) -> Path:
 
     Raises
     ------
+    InputError
+        If the runs are on hardware.
     RunError
         If the disk is full, or refuses for another reason.
     """
+    for run in runs:
+        run.check_has_page()
     target = folder / set_name([run.manifest['seed'] for run in runs])
     with complete_folder(target) as partial:
         write(runs, partial)

@@ -67,9 +67,7 @@ def write_report(folder: Path) -> Path:
         If the page cannot be written.
     """
     run = read_run(folder)
-    if run.manifest.get('world') == 'hil':
-        raise InputError(f"'{folder}' is of a run on hardware, which has no page; read its tables, docs/hil.md says "
-                         'what is in them')
+    run.check_has_page()
     try:
         text = render(run)
     except (IomtwinError, MemoryError):

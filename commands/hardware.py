@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from analysis.interrupts import unwinding
 from analysis.terminal import say, show
 from commands.options import InventoryName, KeysFile, Out, Overrides, Provider, RunId, ScenarioName
+from sim.errors import InputError
 
 hil = typer.Typer(no_args_is_help=True, help='Hardware in the loop: real workers do what the inventory binds.')
 
@@ -67,7 +69,7 @@ def hil_run(
     run_id: RunId = None,
     keys_file: KeysFile = None,
     overrides: Overrides = None,
-    out: Out = Path('results'),
+    out: Out = Path('results/hil'),
 ) -> None:
     """Run a scenario in real time, with bound places done by real workers, and leave a run folder."""
     from analysis.hardware import hardware_tables
@@ -83,7 +85,10 @@ def hil_run(
     chosen = with_seed(loaded, loaded.seed if seed is None else seed)
     made = plan(chosen, origin, load_inventory(inventory), only_bound=only_bound, provider=provider,
                 run=run_id, keys_file=keys_file)
-    target = scenario_folder(out / 'hil', chosen, made.lowered.profiles) / f'seed-{chosen.seed}'
+    # A measurement cannot be made again: each has a folder of its own.
+    target = scenario_folder(out, chosen, made.lowered.profiles) / f'seed-{chosen.seed}-{made.run}'
+    if os.path.lexists(target):
+        raise InputError(f"'{target}' is there already; choose another --run or --out")
     with (unwinding(), complete_folder(target) as folder, waiting_line() as waiting,
           progress_bar(chosen.name, [chosen.duration]) as progress):
         write_run(folder, execute(made, waiting=waiting, progress=lambda now_s, n_jobs: progress(

@@ -5,10 +5,14 @@ same one, because it counts its nonces there. A device's stages are done by the 
 place `device`. Private keys never leave the process that made them.
 """
 
+import ctypes
 import multiprocessing
+import os
 import secrets
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +30,7 @@ from hil.worker.keys import KeyRing, KeyStore
 from hil.worker.stages import Bench
 from sim.errors import one_line
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 EPOCH = 1  # of every session key of a run
 BROADCAST = subject_id('model broadcast')  # whose key the server seals a model under that it publishes
 
@@ -64,9 +69,11 @@ class Devices:
         n = max(self._process_of.values(), default=0) + 1
         self._processes = [ProcessPoolExecutor(1, context) for _ in range(n)]
         try:
-            begun = [process.submit(_begin, self._run, self._suite, self._provider, self._session,
-                                    [each for each in self._clients if self._process_of[each] == i],
-                                    self._body_bytes_max) for i, process in enumerate(self._processes)]
+            with _unheard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # by the processes: the twin ends them
+                begun = [process.submit(_begin, self._run, self._suite, self._provider, self._session,
+                                        [each for each in self._clients if self._process_of[each] == i],
+                                        self._body_bytes_max, os.getpid())
+                         for i, process in enumerate(self._processes)]
             public = [each.result() for each in begun]
         except BaseException:
             self._end()
@@ -97,9 +104,27 @@ class Devices:
         self._processes = []
 
 
+@contextmanager
+def _unheard(*signals: signal.Signals) -> Iterator[None]:
+    """Hold signals back until the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with(twin: int) -> None:
+    """Let the kernel kill this process when the twin ends, however it does: nobody else would end it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != twin:  # it has ended already
+        os._exit(1)
+
+
 def _begin(run: str, suite: str, provider: str | None, session: dict[KeyId, bytes], clients: Sequence[bytes],
-           body_bytes_max: int) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+           body_bytes_max: int, twin: int) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """Make the keys of this process's devices; return the public ones of KEM and signature."""
+    _end_with(twin)
     global _dispatcher  # noqa: PLW0603 - a process has no other place for what lasts from call to call
     threadpool_limits(1)  # linear algebra must not take the twin's processor as well
     bound = bind(suite, choose(provider))

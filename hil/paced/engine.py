@@ -64,7 +64,7 @@ class PacedEngine(Engine):
                  only_bound: bool = False, is_padded: bool = False, trace: Trace = 'jobs',
                  watch: Callable[[], None] = lambda: None) -> None:
         super().__init__(binding.model, trace=trace)
-        self.notes = Notes()
+        self.notes = Notes((binding.model.warm_up_s, binding.model.duration_s))
         self._arrivals = self._ahead = ArrivalsAhead(binding.model, self.run_key)
         self._binding, self._hardware, self._devices = binding, hardware, devices
         self._ledger, self._messages, self._only_bound = ledger, messages, only_bound
@@ -241,7 +241,7 @@ class PacedEngine(Engine):
         elif self._ledger.take(happening.message, happening.received_ns):
             number = ChainId.of(happening.message)
             job, chain = self._away.pop(number)
-            self.notes.add_reply(job.id, happening, self._ledger.ended[number], self._begin_ns,
+            self.notes.add_reply(job, happening, self._ledger.ended[number], self._begin_ns,
                                  self._elapsed_s() - self._elapsed_s(happening.received_ns))
             self._at(happening.received_ns, job, (job, chain, happening.message), self._returns)
             self._send_held()

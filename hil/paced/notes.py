@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hil.ledger import Ended
     from hil.paced.hardware import Replied
     from hil.wire.message import Message
+    from sim.engines.reference.routes import Job
 
 LATE_S_MAX = 0.020  # 99 % of the events act within this, or within 5 % of the smallest median, whichever is less
 LATE_SHARE_MAX = 0.05
@@ -33,15 +34,17 @@ WAITS = ('fl.aggregate',)  # compute stages that also wait for a disk
 CHAIN_COLUMNS = {'job': pl.Int64, 'flow': pl.String, 'first_stage': pl.String, 'outcome': pl.String,
                  'attempt': pl.Int64, 'sent_s': pl.Float64, 'replied_s': pl.Float64, 'round_trip_s': pl.Float64,
                  'waiting_s': pl.Float64, 'service_s': pl.Float64, 'cpu_s': pl.Float64,
-                 'broker_and_wire_s': pl.Float64, 'there_s': pl.Float64, 'back_s': pl.Float64}
+                 'broker_and_wire_s': pl.Float64, 'there_s': pl.Float64, 'back_s': pl.Float64,
+                 'is_counted': pl.Boolean}
 WORK_COLUMNS = {'job': pl.Int64, 'flow': pl.String, 'stage': pl.String, 'place': pl.String, 'node': pl.String,
-                'is_redelivered': pl.Boolean, 'wall_s': pl.Float64, 'cpu_s': pl.Float64}
+                'is_redelivered': pl.Boolean, 'wall_s': pl.Float64, 'cpu_s': pl.Float64, 'is_counted': pl.Boolean}
 
 
 @dataclass
 class Notes:
-    """The notes of one run; seconds throughout."""
+    """The notes of one run; seconds throughout. A message is counted if its job was launched in the measured time."""
 
+    measured_s: tuple[float, float]  # from the end of the warm-up to the end of the duration
     lateness: array[float] = field(default_factory=lambda: array('d'))  # of each event: acted after it was due
     reply_lateness: array[float] = field(default_factory=lambda: array('d'))  # heard after it was received
     unprepared: array[float] = field(default_factory=lambda: array('d'))  # chains that waited for their device
@@ -59,8 +62,9 @@ class Notes:
         """Note how long a chain waited for its device's bytes."""
         self.unprepared.append(seconds)
 
-    def add_reply(self, job: int, replied: Replied, ended: Ended, begin_ns: int, behind_s: float) -> None:
+    def add_reply(self, job: Job, replied: Replied, ended: Ended, begin_ns: int, behind_s: float) -> None:
         """Note a chain's end and what its workers measured."""
+        is_counted = self.measured_s[0] <= job.launched_s < self.measured_s[1]
         self.reply_lateness.append(behind_s)
         message = replied.message
         table = FLOWS[message.flow]
@@ -69,14 +73,15 @@ class Notes:
         cpu_ns = sum(stage.cpu_ns for timing in message.timings for stage in timing.stages)
         trip_ns = ended.ended_ns - ended.launched_ns
         self.chains.append((
-            job, message.flow, table[message.slip[0].first].name, ended.outcome, ended.attempt,
+            job.id, message.flow, table[message.slip[0].first].name, ended.outcome, ended.attempt,
             (ended.launched_ns - begin_ns) * 1e-9, (ended.ended_ns - begin_ns) * 1e-9, trip_ns * 1e-9,
             waiting_ns * 1e-9, service_ns * 1e-9, cpu_ns * 1e-9, (trip_ns - waiting_ns - service_ns) * 1e-9,
-            *self._ways(message, ended)))
+            *self._ways(message, ended), is_counted))
         for timing in message.timings:
             for stage in timing.stages:
-                self.work.append((job, message.flow, table[stage.stage].name, table[stage.stage].place,
-                                  timing.node.hex(), timing.is_redelivered, stage.wall_ns * 1e-9, stage.cpu_ns * 1e-9))
+                done = table[stage.stage]
+                self.work.append((job.id, message.flow, done.name, done.place, timing.node.hex(),
+                                  timing.is_redelivered, stage.wall_ns * 1e-9, stage.cpu_ns * 1e-9, is_counted))
 
     def _ways(self, message: Message, ended: Ended) -> tuple[float | None, float | None]:
         """Return the time to the first worker and that back from the last, if both read the twin's own clock."""
@@ -106,7 +111,7 @@ class Notes:
 
     def summary(self) -> list[dict[str, Any]]:
         """Return what was measured of each flow and each of its stages, as rows of a summary."""
-        tables = self.tables({})
+        tables = {name: table.filter('is_counted') for name, table in self.tables({}).items()}
         rows = []
         for (flow,), chains in tables['chains'].group_by('flow', maintain_order=True):
             rows += [times(f'measured_{column}', chains[f'{column}_s'].to_list(), flow=str(flow))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -76,11 +77,27 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
     binding = bind(scenario, lowered.model, offered)
     check_bodies(binding, BODY_BYTES_MAX)
     check_load(binding, inventory)
+    _check_far(inventory, run, keys_file)
+    name = check_run_id(new_run_id() if run is None else run)
+    return Plan(name, lowered, inventory, binding, only_bound, choose(provider), keys_file)
+
+
+def _check_far(inventory: Inventory, run: str | None, keys_file: Path | None) -> None:
+    """Refuse what workers elsewhere could not begin with, and a file that is somebody's."""
     far = [name for name, node in inventory.nodes.items() if node.workers == 'elsewhere']
     if far and (run is None or keys_file is None):
         raise InputError(f'{far[0]}: its workers are started elsewhere, and need the id of the run and its keys; say '
                          '--run and --keys-file')
-    return Plan(check_run_id(run or new_run_id()), lowered, inventory, binding, only_bound, choose(provider), keys_file)
+    if keys_file is None:
+        return
+    if not far:
+        raise InputError(f'--keys-file {keys_file}: all workers of the inventory are started here, and have their '
+                         'keys; leave it out')
+    if os.path.lexists(keys_file):
+        raise InputError(f'--keys-file {keys_file}: is there already, and would be overwritten and removed; name a '
+                         'file that is not')
+    if not keys_file.absolute().parent.is_dir():
+        raise InputError(f'--keys-file {keys_file}: there is no such folder; make it, or name another')
 
 
 @dataclass(frozen=True)

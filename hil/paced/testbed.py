@@ -91,7 +91,10 @@ class Testbed:
             if self._inventory.broker.private:
                 self._progress('the private broker')
                 self._private = self._stack.enter_context(PrivateBroker(run_id=self._run))
-            self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='iomtwin-run-')))
+            # In the private broker's folder, which goes with its owner, however that ends.
+            within = None if self._private is None else self._private.paths.folder
+            folder = tempfile.TemporaryDirectory(prefix='iomtwin-run-', dir=within)
+            self._folder = Path(self._stack.enter_context(folder))
             with self.connect('declare') as connection:
                 self.server_version = connection.server_version
                 topology.declare(connection, self._run, self._order.priorities)
@@ -140,13 +143,9 @@ class Testbed:
             If one ends, or is not ready in time; with what it said.
         """
         keys = self._folder / 'keys.json'
-        for path in (keys, keys_file):
-            if path is not None:
-                path.unlink(missing_ok=True)  # of another run, and perhaps not for its owner alone
-                path.touch(0o600)
-                path.write_text(json.dumps(store.to_json()))
+        self._leave_keys(keys, store)
         if keys_file is not None:
-            self._stack.callback(keys_file.unlink, missing_ok=True)
+            self._leave_keys(keys_file, store)
         for node_name, node in self._inventory.nodes.items():
             for place, n in node.places.items():
                 if node.workers == 'started' and place in self._order.priorities:
@@ -175,6 +174,16 @@ class Testbed:
                 said = each.process.communicate()[1].strip().splitlines()
                 raise RunError(one_line(f'worker {each.node}: has ended with {each.process.returncode} '
                                         f'({said[-1] if said else "no word"}); look at what it says'))
+
+    def _leave_keys(self, path: Path, store: KeyStore) -> None:
+        """Write keys for their owner alone, to a file that is not there yet and goes with the run."""
+        try:
+            path.touch(0o600, exist_ok=False)
+            self._stack.callback(path.unlink, missing_ok=True)
+            path.write_text(json.dumps(store.to_json()))
+        except OSError as error:
+            raise RunError(f'{path}: the keys of workers cannot be left there ({error.strerror}); make room, or name '
+                           'another file') from None
 
     def _start(self, name: str, place: Place, keys: Path) -> None:
         folder, order, endpoint = self._folder / name, self._order, self._endpoint()

@@ -59,6 +59,18 @@ class Run:
         """The resolved scenario as it stands in its file."""
         return read_tree(self.folder / 'scenario.yaml')
 
+    def check_has_page(self) -> None:
+        """Return if there can be a page of the run.
+
+        Raises
+        ------
+        InputError
+            If it is of a run on hardware.
+        """
+        if self.manifest.get('world') == 'hil':
+            raise InputError(f"'{self.folder}' is of a run on hardware, which has no page; read its tables as "
+                             'docs/hil.md says')
+
     def check_valid(self) -> None:
         """Return if the run may be compared with others, and averaged.
 

@@ -18,7 +18,7 @@ from hil.broker.names import REPLY, exchange_of, new_run_id
 from hil.broker.private import PrivateBroker
 from tests.broker.processes import wait_until
 from tests.paced.conftest import LAB
-from tests.results.runs import ROOT, descendants, ended, kill, start
+from tests.results.runs import ROOT, descendants, ended, is_alive, kill, start
 
 
 def hil(*arguments: str | Path, temporary: Path) -> subprocess.Popen[str]:
@@ -38,7 +38,7 @@ def test_a_run_leaves_its_folder_and_nothing_else(tmp_path: Path) -> None:
     assert (code, errors) == (0, '')
     for words in ('Host testbed', 'crypto, server on hardware', 'On hardware', 'broker and wire', 'aead.open', 'Pace:'):
         assert words in out
-    (folder,) = (tmp_path / 'out' / 'hil').glob('lab-*/seed-1')
+    (folder,) = (tmp_path / 'out').glob('lab-*/seed-1-*')
     assert sorted(path.name for path in folder.iterdir()) == [
         'chains.parquet', 'jobs.parquet', 'manifest.json', 'profiles', 'rounds.parquet', 'scenario.yaml',
         'summary.json', 'work.parquet']
@@ -64,7 +64,7 @@ def test_ctrl_c_leaves_no_mess(tmp_path: Path, n_processes: int) -> None:
     try:
         wait_until(lambda: len(descendants(command.pid)) >= n_processes, f'{n_processes} processes run')
         begun = descendants(command.pid)
-        command.send_signal(signal.SIGINT)
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal does
         code, out, errors = ended(command)
     finally:
         kill(command)
@@ -76,12 +76,26 @@ def test_ctrl_c_leaves_no_mess(tmp_path: Path, n_processes: int) -> None:
 
 
 @pytest.mark.usefixtures('rabbitmq')
+def test_a_twin_that_is_killed_takes_all_with_it(tmp_path: Path) -> None:
+    """No process stays, and no file with keys; of what was to be the run, a hidden folder without results."""
+    command = hil('run', LAB, '--set', 'duration=200 s', '--out', tmp_path / 'out', temporary=tmp_path / 'tmp')
+    try:
+        wait_until(lambda: list((tmp_path / 'tmp').glob('*/iomtwin-run-*/localhost-crypto-1/ready')), 'it is ready')
+        begun = descendants(command.pid)
+    finally:
+        command.kill()
+        command.communicate()
+    wait_until(lambda: not any(is_alive(pid) for pid in begun), 'they have ended')
+    wait_until(lambda: not list((tmp_path / 'tmp').iterdir()), 'their files are gone')
+
+
+@pytest.mark.usefixtures('rabbitmq')
 def test_a_worker_that_dies_ends_the_run_with_its_word(tmp_path: Path) -> None:
     """Killed while the run goes on, its messages stay in the queue: the run says so, and leaves no folder."""
     command = hil('run', LAB, '--set', 'duration=200 s', '--out', tmp_path / 'out', temporary=tmp_path / 'tmp')
     try:
-        wait_until(lambda: list((tmp_path / 'tmp').glob('iomtwin-run-*/localhost-crypto-1/ready')), 'it is ready')
-        health = next((tmp_path / 'tmp').glob('iomtwin-run-*/localhost-crypto-1')) / 'health.json'
+        wait_until(lambda: list((tmp_path / 'tmp').glob('*/iomtwin-run-*/localhost-crypto-1/ready')), 'it is ready')
+        health = next((tmp_path / 'tmp').glob('*/iomtwin-run-*/localhost-crypto-1')) / 'health.json'
         wait_until(lambda: health.exists() and json.loads(health.read_text())['counts'], 'it has worked')
         os.kill(json.loads(health.read_text())['pid'], signal.SIGKILL)
         code, out, errors = ended(command)
@@ -140,10 +154,24 @@ def test_workers_elsewhere_are_waited_for(tmp_path: Path) -> None:
     assert (code, errors) == (0, '')
     assert 'crypto on hardware' in out
     assert not keys.exists()
-    (folder,) = (tmp_path / 'out' / 'hil').glob('lab-*/seed-1')
+    (folder,) = (tmp_path / 'out').glob('lab-*/seed-1-*')
     workers = json.loads((folder / 'manifest.json').read_text())['hardware']['workers']
     assert [each['node'] for each in workers] == ['far']
     assert pl.read_parquet(folder / 'work.parquet')['stage'].unique().to_list() == ['aead.open']
+
+
+@pytest.mark.parametrize(('keys', 'word'), [('there.json', 'is there already'), ('no/keys.json', 'no such folder')])
+def test_keys_overwrite_nothing(tmp_path: Path, keys: str, word: str) -> None:
+    """A file that is somebody's stays as it is, and is not removed; a folder that is not there is told at once."""
+    (tmp_path / 'there.json').write_text('years of work')
+    inventory = tmp_path / 'inventory.yaml'
+    inventory.write_text('broker: {url: "amqps://192.0.2.1/x", ca: ca.pem, credentials: c.json}\n'
+                         'nodes: {far: {places: {crypto: 1}}}\n')
+    code, out, errors = ended(hil('run', LAB, '--inventory', inventory, '--run', 'tuesday', '--keys-file',
+                                  tmp_path / keys, temporary=tmp_path / 'tmp'))
+    assert (code, out, errors.count('\n')) == (2, '', 1)
+    assert word in errors
+    assert (tmp_path / 'there.json').read_text() == 'years of work'
 
 
 def far_inventory(folder: Path, broker: PrivateBroker, place: str) -> Path:
@@ -163,6 +191,8 @@ REFUSED = {
     'no such scenario': (['run', 'nowhere'], 'nowhere'),
     'keys that live': (['check', 'teaching-hospital'], 'keys=null'),
     'nothing to clean': (['clean'], 'private broker'),
+    'keys for nobody': (['run', LAB, '--keys-file', 'keys.json'], 'leave it out'),
+    'an empty id': (['check', LAB, '--run', ''], 'run id'),
     'an unknown provider': (['check', LAB, '--provider', 'abacus'], 'abacus'),
 }
 

@@ -306,6 +306,12 @@ def test_the_quiet_ward_can_be_replicated_too(tmp_path: Path) -> None:
     assert [(r['mean'], r['ci95_low'], r['ci95_high']) for r in launched] == [(6.0, 6.0, 6.0)]
 
 
+def test_several_runs_of_one_seed_are_not_paired_by_chance(replications: list[Run]) -> None:
+    """Measurements of one seed are several runs: which of them is meant must be said."""
+    with pytest.raises(InputError, match='several runs of one seed'):
+        compare([*replications, replications[0]], replications)
+
+
 def test_a_run_that_is_not_valid_is_never_averaged_or_compared(replications: list[Run], tmp_path: Path) -> None:
     """One of three whose manifest says so: both refuse, with its folder and the first reason."""
     copied = [Run(Path(shutil.copytree(run.folder, tmp_path / run.folder.name))) for run in replications]
