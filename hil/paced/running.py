@@ -35,7 +35,7 @@ from sim.scenario import Scenario
 
 CHAINS_MAX = 2_000  # in flight; a queue takes 10,000
 BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
-HELLO_S_MAX = 30.0  # for all workers to say that they are there, when those of this machine are ready
+HELLO_S_MAX = 60.0  # for all workers to say that they are there, when those of this machine are ready
 FAR_HELLO_S_MAX = 600.0  # for those elsewhere, which people start
 Waiting = Callable[[str], None]
 

@@ -29,7 +29,7 @@ from hil.keys.messages import subject_id
 from hil.worker.keys import KeyStore
 from sim.errors import RunError, one_line
 
-READY_S_MAX = 120.0  # for all workers; crypto warms up meanwhile
+READY_S_MAX = 300.0  # for all workers; crypto warms up meanwhile
 END_S_MAX = 30.0
 POLL_S = 0.05
 ONE_THREAD = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}  # of linear algebra: a worker is one busy at a time

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE_S = 100.0  # bound of waiting for what comes in any case; the machine may be busy
+PATIENCE_S = 240.0  # bound of waiting for what comes in any case; the machine may be busy
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

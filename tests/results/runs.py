@@ -21,7 +21,7 @@ QUIET = Path(__file__).resolve().parent / 'quiet.yaml'
 SHORT = ('duration=20 s', 'warm_up=2 s', 'learning.start=3 s', 'learning.pause=1 s')  # of the ward
 ENDLESS = ('run', 'ward', '--set', 'duration=1000 h', '--set', 'learning=null',  # longer than any test waits
            '--trace', 'none')  # whose rows no memory would hold
-DEADLINE_S = 100.0
+DEADLINE_S = 240.0
 T = TypeVar('T')
 
 
