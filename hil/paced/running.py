@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,15 @@ from hil.wire.names import run_id
 from hil.worker.hello import Hello
 from sim.engines import Progress
 from sim.errors import InputError
+from sim.model import Model
 from sim.origin import Origin
-from sim.running import Execution, Lowered, controlled, prepare
+from sim.running import Execution, Lowered, controlled, prepare, run_model
 from sim.running import Hardware as Measured
 from sim.scenario import Scenario
 
 CHAINS_MAX = 2_000  # in flight; a queue takes 10,000
 BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
+LOADING_S = 1.0  # simulated before the clock starts
 HELLO_S_MAX = 60.0  # for all workers to say that they are there, when those of this machine are ready
 FAR_HELLO_S_MAX = 600.0  # for those elsewhere, which people start
 Waiting = Callable[[str], None]
@@ -133,6 +135,7 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
         engine = PacedEngine(made.binding, begun.hardware, begun.devices, ledger,
                              Messages(made.binding, begun.run, rounds), only_bound=made.only_bound,
                              is_padded=made.inventory.padded, watch=begun.testbed.check)
+        _load_compiled(lowered.model)
         ticks = processor_times()
         begin = time.perf_counter()
         recording = controlled(lowered.model, lambda controllers: engine.run(controllers, progress))
@@ -145,6 +148,11 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
         found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts, why_invalid(notes, steal))
     return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,
                      found)
+
+
+def _load_compiled(model: Model) -> None:
+    """Simulate a moment: what is compiled is loaded when it is first called, and then the clock must not run."""
+    run_model(replace(model, warm_up_s=0.0, duration_s=LOADING_S, drain_s=0.0), engine='simpy', trace='none')
 
 
 def inspect(made: Plan, *, waiting: Waiting = lambda _: None) -> list[dict[str, str]]:
