@@ -66,4 +66,4 @@ def _pacing(run: Run) -> Text:
         f'Pace: 99 % of the events within {seconds(pacing["event_lateness_p99_s"])} of their time, 99 % of the replies '
         f'within {seconds(pacing["reply_lateness_p99_s"])}; {pacing["n_unprepared"]:,} messages waited for their '
         f'device, {pacing["n_held"]:,} for room; {share(facts["steal"])} of the processor time stolen. '
-        f'{facts["n_duplicates"]:,} duplicates, {pacing["n_dead_letters"]:,} dead letters.')
+        f'{facts["replies"].get("duplicate", 0):,} duplicates, {pacing["n_dead_letters"]:,} dead letters.')

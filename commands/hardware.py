@@ -21,7 +21,7 @@ def calibrate_machine(
     out: Annotated[Path, typer.Option(metavar='FILE', help='The profile; it is named like its file.')] = Path(
         'calibrated.yaml'),
     quick: Annotated[bool, typer.Option('--quick', help='Some 20 s, with fewer calls and sizes.')] = False,
-    provider: Annotated[str | None, typer.Option(metavar='NAME', help='Who does ML-KEM; else the fastest.')] = None,
+    provider: Provider = None,
     seconds: Annotated[float | None, typer.Option(min=1, max=86_400, help='How long it takes; else 120.')] = None,
     like: Annotated[str | None, typer.Option(metavar='PROFILE', help='Whose watts and broker to take over.')] = None,
 ) -> None:

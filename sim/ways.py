@@ -17,7 +17,7 @@ from sim.infrastructure import Links
 from sim.origin import Origin
 from sim.profiles import MissingCost, Profile
 from sim.routing import Cluster, Costing, FlowSizes, Path, Router
-from sim.scenario import DeviceClass, Scenario
+from sim.scenario import Crypto, DeviceClass, Scenario
 from sim.yaml_source import Location, spell_key
 
 
@@ -30,6 +30,13 @@ class Population:
     profiles: Mapping[str, Profile]  # of the classes of devices
 
 
+def learning_options(crypto: Crypto) -> frozenset[str]:
+    """Return which optional stages learning has."""
+    return frozenset(([FRESH_KEY] if crypto.learning_keys == 'per-round' else [])
+                     + ([PAIRWISE] if crypto.learning_keys != 'group' else [])
+                     + ([SIGNED] if crypto.sign_updates else []))
+
+
 class Ways:
     """Adds the routes of streams. Invariant: one queue a place and priority class, added when first asked for."""
 
@@ -40,10 +47,7 @@ class Ways:
         self._wires, self._cluster, self._computers, self._population = wires, cluster, computers, population
         self._costing = Costing(builder, scenario.crypto)
         self._queues: dict[tuple[str, int], int] = {}
-        self._options = frozenset(
-            ([FRESH_KEY] if scenario.crypto.learning_keys == 'per-round' else [])
-            + ([PAIRWISE] if scenario.crypto.learning_keys != 'group' else [])
-            + ([SIGNED] if scenario.crypto.sign_updates else []))
+        self._options = learning_options(scenario.crypto)
 
     def add(self, stream: int, flow: str, class_name: str, sizes: FlowSizes, location: Location) -> int:
         """Add a route for each floor on which a class stands, by the primary uplink and by the backup.

@@ -27,6 +27,7 @@ from sim.errors import InputError
 from sim.flows import DELIVER, FLOWS, KEY_FLOWS, PUBLISH, TELL
 from sim.model import Model
 from sim.scenario import Scenario
+from sim.ways import learning_options
 
 AT_THE_BROKER = (DELIVER, PUBLISH, TELL)  # ways between the broker and its workers
 
@@ -80,20 +81,13 @@ def bind(scenario: Scenario, model: Model, places: frozenset[Place]) -> Binding:
     chains = tuple(_chains(model, row, places) for row in range(model.routes.stream.size))
     if places and not any(chains):
         raise InputError(f'{scenario.name}: nothing in it is done at {", ".join(sorted(places))}; bind another place')
-    return Binding(model, places, learning_options(scenario), chains)
+    return Binding(model, places, learning_options(scenario.crypto), chains)
 
 
 def n_pods(model: Model) -> int:
     """Return how many crypto pods a model has."""
     queues = zip(model.queues.name, model.queues.consumers, strict=True)
     return max((len(consumers) for name, consumers in queues if name.startswith('crypto-')), default=0)
-
-
-def learning_options(scenario: Scenario) -> frozenset[str]:
-    """Return which optional stages learning has."""
-    keys = scenario.crypto.learning_keys
-    return frozenset(([flows.FRESH_KEY] if keys == 'per-round' else []) + ([flows.PAIRWISE] if keys != 'group' else [])
-                     + ([flows.SIGNED] if scenario.crypto.sign_updates else []))
 
 
 def _check(scenario: Scenario) -> None:

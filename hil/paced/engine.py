@@ -73,7 +73,7 @@ class PacedEngine(Engine):
         self._begin_ns = 0
         self._made: dict[ChainId, Message] = {}  # by devices, for chains that are not due yet
         self._due: dict[ChainId, tuple[Job, Chain]] = {}  # chains that wait for their devices
-        self._held: deque[tuple[ChainId, Message]] = deque()  # that wait for room in the ledger
+        self._held: deque[Message] = deque()  # that wait for room in the ledger
         self._away: dict[ChainId, tuple[Job, Chain]] = {}  # on hardware, or held
         self._n_asked = 0  # chains that devices have not answered yet
 
@@ -203,21 +203,17 @@ class PacedEngine(Engine):
         return tuple(replace(leg, hold_ns=round(seconds[leg] * 1e9 / n_messages)) for leg in chain.legs)
 
     def _send(self, job: Job, chain: Chain, message: Message) -> None:
-        number = ChainId.of(message)
-        self._away[number] = job, chain
-        n_bytes = len(message.body) + HEADER_BYTES_MAX
-        if self._held or not self._ledger.has_room(n_bytes):
-            self._held.append((number, message))
-            self.notes.n_held += 1
-            return
-        self._ledger.launch(message, n_bytes, time.monotonic_ns())
-        self._hardware.send(message)
+        """Send a message, as soon as those before it are sent and there is room."""
+        self._away[ChainId.of(message)] = job, chain
+        self._held.append(message)
+        self._send_held()
+        self.notes.n_held += bool(self._held)
 
     def _send_held(self) -> None:
         """Send what there is room for by now."""
-        while self._held and self._ledger.has_room(len(self._held[0][1].body) + HEADER_BYTES_MAX):
-            _, message = self._held.popleft()
-            self._ledger.launch(message, len(message.body) + HEADER_BYTES_MAX, time.monotonic_ns())
+        while self._held and self._ledger.has_room(n_bytes := len(self._held[0].body) + HEADER_BYTES_MAX):
+            message = self._held.popleft()
+            self._ledger.launch(message, n_bytes, time.monotonic_ns())
             self._hardware.send(message)
 
     def _hear(self, happening: Happening) -> None:

@@ -16,7 +16,7 @@ from typing import Self
 
 from hil.broker.backoff import Backoff, retried
 from hil.broker.connection import Connection, Delivery, Published
-from hil.broker.errors import BlockedError, BrokerError, UnavailableError
+from hil.broker.errors import BrokerError, UnavailableError
 from hil.broker.names import DEAD, REPLY, exchange_of, key_of
 from hil.ledger import Chain
 from hil.wire.codec import decode, encode
@@ -160,9 +160,9 @@ class Hardware:
                 connection = connection or self._connect('publish')
                 return connection.publish(exchange_of(self._run, message.slip[0].place), key_of(message.priority), raw,
                                           message_id=message.message_id, priority=message.priority)
-            except (UnavailableError, BlockedError) as error:
+            except UnavailableError:
                 connection = None
-                raise UnavailableError(str(error)) from None
+                raise
 
         while not self._stop.is_set():
             try:

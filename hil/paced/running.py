@@ -142,8 +142,7 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
         wall_s = time.perf_counter() - begin
         all_ticks, stolen = (after - before for after, before in zip(processor_times(), ticks, strict=True))
         steal, notes = stolen / max(all_ticks, 1), engine.notes
-        facts = {**_facts(made, begun), 'outcomes': dict(sorted(ledger.counts.items())),
-                 'n_duplicates': ledger.counts['duplicate'], 'model_sha256': rounds.sha256,
+        facts = {**_facts(made, begun), 'replies': dict(sorted(ledger.counts.items())), 'model_sha256': rounds.sha256,
                  'pacing': notes.pacing(), 'steal': steal}
         found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts, why_invalid(notes, steal))
     return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,

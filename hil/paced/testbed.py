@@ -41,7 +41,7 @@ class Order:
     """What workers are started with."""
 
     suite: str
-    provider: str | None
+    provider: str
     priorities: Mapping[Place, Sequence[int]]
     prefetch: int
     body_bytes_max: int
@@ -50,7 +50,6 @@ class Order:
 @dataclass
 class _Process:
     node: str
-    place: str
     folder: Path
     process: subprocess.Popen[str]
 
@@ -188,10 +187,10 @@ class Testbed:
     def _start(self, name: str, place: Place, keys: Path) -> None:
         folder, order, endpoint = self._folder / name, self._order, self._endpoint()
         arguments = ['--broker', endpoint.url, '--ca', str(endpoint.ca), '--node', name, '--run', self._run,
-                     '--place', place, '--keys', str(keys), '--suite', order.suite, '--status', str(folder),
-                     '--state', str(self._folder / 'state'), '--body-bytes-max', str(order.body_bytes_max)]
+                     '--place', place, '--keys', str(keys), '--suite', order.suite, '--provider', order.provider,
+                     '--status', str(folder), '--state', str(self._folder / 'state'),
+                     '--body-bytes-max', str(order.body_bytes_max)]
         arguments += [f'--queue={priority}={order.prefetch}' for priority in order.priorities[place]]
-        arguments += [] if order.provider is None else ['--provider', order.provider]
         arguments += ['--padded'] if self._inventory.padded else []
         role: Role = place
         process = subprocess.Popen(
@@ -199,7 +198,7 @@ class Testbed:
             start_new_session=True,  # Ctrl-C is the twin's; it ends them in order
             env=os.environ | ONE_THREAD | to_environment(role, self._credentials(role)))
         self.nodes[subject_id(name)] = name
-        self._processes.append(_Process(name, place, folder, process))
+        self._processes.append(_Process(name, folder, process))
 
     def _end_workers(self) -> None:
         for each in self._processes:
