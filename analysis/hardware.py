@@ -63,7 +63,8 @@ def _pacing(run: Run) -> Text:
     facts = run.manifest['hardware']
     pacing = facts['pacing']
     return Text(
-        f'Pace: 99 % of the events within {seconds(pacing["event_lateness_p99_s"])} of their time, 99 % of the replies '
-        f'within {seconds(pacing["reply_lateness_p99_s"])}; {pacing["n_unprepared"]:,} messages waited for their '
-        f'device, {pacing["n_held"]:,} for room; {share(facts["steal"])} of the processor time stolen. '
+        f'Pace: 99 % of the messages sent within {seconds(pacing["sent_late_p99_s"])} of their time, 99 % of the '
+        f'replies heard within {seconds(pacing["heard_late_p99_s"])}, 99 % of the events within '
+        f'{seconds(pacing["event_late_p99_s"])}; {pacing["n_unprepared"]:,} messages waited for their device, '
+        f'{pacing["n_held"]:,} for room; {share(facts["steal"])} of the processor time stolen. '
         f'{facts["replies"].get("duplicate", 0):,} duplicates, {pacing["n_dead_letters"]:,} dead letters.')

@@ -40,6 +40,7 @@ PORTS = range(20_000, 32_000)  # below 32768, where Linux begins to draw ports f
 PORT_ATTEMPTS = 3  # somebody may take a port between our look and RabbitMQ's
 START_S_MAX = 120.0  # 8 s where nothing else runs, 15 s on a busy machine
 STOP_S_MAX = 30.0
+MEMORY_BYTES_MIN = 2 << 30  # free, for its folder to be in memory
 POLL_S = 0.1
 REASONS_MAX = 6  # errors that are told; the first ones hold the cause
 STAMP = re.compile(r'^[-\d]+ [:.\d]+\S* (\[\w+\]) <[\d.]+>')  # of a line of the log
@@ -172,7 +173,7 @@ class PrivateBroker:
         return self._ended is not None
 
     def _start(self, server: Path, mapper: Path) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix='iomtwin-broker-'))
+        self._folder = Path(tempfile.mkdtemp(prefix='iomtwin-broker-', dir=_memory_folder()))
         paths = self.paths
         self.users = draw_credentials()
         self._port, distribution_port, mapper_port = _free_ports(3)
@@ -232,6 +233,17 @@ class PrivateBroker:
         self._folder, self._ended, self.pids = None, None, ()
 
 
+def _memory_folder() -> Path | None:
+    """Return the folder in memory, if there is one with room: what a private broker keeps goes with it anyway.
+
+    A disk that others write to as well would be a part of every measurement; none if the user has named another place.
+    """
+    folder = Path('/dev/shm')
+    if 'TMPDIR' in os.environ or not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < MEMORY_BYTES_MIN:
+        return None
+    return folder
+
+
 def find_server() -> Path:
     """Return RabbitMQ's own start script.
 
@@ -273,6 +285,8 @@ def _environment(paths: Paths, port: int, distribution_port: int, mapper_port: i
         # Of every Erlang, also of those that RabbitMQ starts for a moment, each minute one.
         'ERL_AFLAGS': '-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}',
         'ERL_CRASH_DUMP_SECONDS': '0',
+        # Its threads sleep when they have nothing to do; they would keep processors busy that workers need.
+        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '+sbwt none +sbwtdcpu none +sbwtdio none',
         'RABBITMQ_NODENAME': f'iomtwin-{port}@localhost',
         'RABBITMQ_DIST_PORT': str(distribution_port),
         'RABBITMQ_CONFIG_FILE': str(paths.configuration),

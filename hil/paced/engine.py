@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 from hil.ledger import Chain as ChainId
 from hil.ledger import Ledger
 from hil.paced.ahead import ArrivalsAhead
-from hil.paced.hardware import Happening, Hardware, Prepared, Refused
+from hil.paced.apart import Inbox
+from hil.paced.devices import Prepared
+from hil.paced.hardware import Happening, Refused
 from hil.paced.messages import Messages, wire_number
 from hil.paced.notes import Notes
-from hil.wire.codec import HEADER_BYTES_MAX
+from hil.wire.codec import HEADER_BYTES_MAX, decode
 from hil.worker.hello import Hello
 from sim.engines import Progress
 from sim.engines.reference.engine import Engine
@@ -33,14 +35,17 @@ from sim.model import DROPPED, OUTCOMES, REJECTED
 if TYPE_CHECKING:
     from hil.paced.binding import Binding, Chain
     from hil.paced.devices import Devices
+    from hil.paced.hardware import Hardware
     from hil.wire.message import Leg, Message
     from sim.engines.reference.clock import Occurrence
     from sim.engines.reference.routes import Job, RouteRow
     from sim.results.recording import Recording, Trace
     from sim.worlds import Controller
 
-WATCH_S = 0.25  # how often somebody looks after the testbed, and is told of progress
-AHEAD_S = 0.25  # how long before it is due a device makes what it will send
+LISTEN_S = 0.001  # how often it listens while events are due
+SLACK_S = 0.005  # how long nothing must be due for it to do what is not an event
+WATCH_S = 0.25  # how often it does so at least, and looks after the testbed
+AHEAD_S = 2 * WATCH_S  # how long before it is due a device makes what it will send
 
 
 class PacedEngine(Engine):
@@ -69,11 +74,12 @@ class PacedEngine(Engine):
         self._binding, self._hardware, self._devices = binding, hardware, devices
         self._ledger, self._messages, self._only_bound = ledger, messages, only_bound
         self._is_padded = is_padded
-        self._watch, self._watched_s = watch, -math.inf
+        self._watch, self._watched_s, self._looked_s = watch, -math.inf, -math.inf
+        self._inbox = Inbox(*((hardware.process, *devices.processes) if binding.places else ()))
         self._begin_ns = 0
         self._made: dict[ChainId, Message] = {}  # by devices, for chains that are not due yet
-        self._due: dict[ChainId, tuple[Job, Chain]] = {}  # chains that wait for their devices
-        self._held: deque[Message] = deque()  # that wait for room in the ledger
+        self._due: dict[ChainId, tuple[Job, Chain, float]] = {}  # chains that wait for their devices, since when
+        self._held: deque[tuple[Message, float]] = deque()  # that wait for room in the ledger, and when they were due
         self._away: dict[ChainId, tuple[Job, Chain]] = {}  # on hardware, or held
         self._n_asked = 0  # chains that devices have not answered yet
 
@@ -87,7 +93,7 @@ class PacedEngine(Engine):
         """
         self._prepare_until(AHEAD_S)
         while self._n_asked:  # before the clock starts
-            happening = self._hardware.wait(1.0)
+            happening = self._inbox.wait(1.0)
             if happening is not None:
                 self._hear(happening)
         self._begin_ns = time.monotonic_ns()
@@ -108,27 +114,33 @@ class PacedEngine(Engine):
 
     def _act_until(self, stop_s: float, progress: Progress | None, *, is_draining: bool) -> int:
         """Act on each event when it is due, up to a time, or until no job is left when the run drains."""
-        n_events = 0
+        n_events, listened_s = 0, -math.inf
         while self.live or not is_draining:
-            self._prepare_until(self._elapsed_s() + AHEAD_S)
-            due_s = min(self.env.peek(), stop_s)
-            happening = self._hardware.wait(min(due_s - self._elapsed_s(), WATCH_S))
-            if happening is not None:
-                self._hear(happening)
-            elif due_s > self._elapsed_s():
-                pass  # it is not time yet
+            now_s, due_s = self._elapsed_s(), min(self.env.peek(), stop_s)
+            if due_s - now_s > SLACK_S or now_s - self._looked_s > WATCH_S:
+                self._look_after(now_s, progress)
+            if due_s > now_s or now_s - listened_s > LISTEN_S:
+                happening = self._inbox.wait(min(due_s - self._elapsed_s(), WATCH_S))
+                listened_s = self._elapsed_s()
+                if happening is not None:
+                    self._hear(happening)
             elif due_s >= stop_s:
                 break
             else:
-                self.notes.add_lateness(self._elapsed_s() - due_s)
+                self.notes.add_lateness(now_s - due_s)
                 self.env.step()
                 n_events += 1
-            if self._elapsed_s() - self._watched_s >= WATCH_S:
-                self._watched_s = self._elapsed_s()
-                self._watch()
-                if progress is not None:
-                    progress(self._watched_s, self.record.recording.n_launched)
         return n_events
+
+    def _look_after(self, now_s: float, progress: Progress | None) -> None:
+        """Do what is not an event: have bytes made for what is due soon; some times a second, look at the testbed."""
+        self._looked_s = now_s
+        self._prepare_until(now_s + AHEAD_S)
+        if now_s - self._watched_s >= WATCH_S:
+            self._watched_s = now_s
+            self._watch()
+            if progress is not None:
+                progress(now_s, self.record.recording.n_launched)
 
     # -- jobs to hardware and back ----------------------------------------------------------------------------
 
@@ -165,13 +177,8 @@ class PacedEngine(Engine):
 
     def _ask(self, message: Message, key: int, chain: Chain) -> None:
         """Let the device of a message make what a chain takes; it is heard of later."""
-        hardware, number = self._hardware, _number(key, chain)
         self._n_asked += 1
-
-        def tell(found: Message | Exception) -> None:
-            hardware.tell(found if isinstance(found, Exception) else Prepared(number, found, time.monotonic_ns()))
-
-        self._devices.prepare(message, tell)
+        self._devices.prepare(_number(key, chain), message)
 
     def _leave(self, job: Job, chain: Chain) -> None:
         """Send a job's chain to hardware, as soon as the device's bytes are there."""
@@ -179,14 +186,18 @@ class PacedEngine(Engine):
             messages = self._messages.without_device(job, chain)
             slip = self._slip(job, chain, len(messages))
             for message in messages:
-                self._send(job, chain, replace(message, slip=slip))
+                self._send(job, chain, replace(message, slip=slip), self.env.now)
             return
         number = _number(job.key, chain)
         made = self._made.pop(number, None)
         if made is None:
-            self._due[number] = job, chain
+            self._due[number] = job, chain, self.env.now
         else:
-            self._send(job, chain, replace(made, slip=self._slip(job, chain), done=0, timings=(), outcome=''))
+            self._send_made(job, chain, made, self.env.now)
+
+    def _send_made(self, job: Job, chain: Chain, made: Message, due_s: float) -> None:
+        """Send what a device has made for a chain."""
+        self._send(job, chain, replace(made, slip=self._slip(job, chain), done=0, timings=(), outcome=''), due_s)
 
     def _slip(self, job: Job, chain: Chain, n_messages: int = 1) -> tuple[Leg, ...]:
         """Return the legs of a chain; with how long they take in the simulation, if workers are to play it.
@@ -202,19 +213,21 @@ class PacedEngine(Engine):
                     seconds[leg] += self._costs.draw(job, hop, 0)
         return tuple(replace(leg, hold_ns=round(seconds[leg] * 1e9 / n_messages)) for leg in chain.legs)
 
-    def _send(self, job: Job, chain: Chain, message: Message) -> None:
-        """Send a message, as soon as those before it are sent and there is room."""
+    def _send(self, job: Job, chain: Chain, message: Message, due_s: float) -> None:
+        """Send a message that is due, as soon as those before it are sent and there is room."""
         self._away[ChainId.of(message)] = job, chain
-        self._held.append(message)
+        self._held.append((message, due_s))
         self._send_held()
         self.notes.n_held += bool(self._held)
 
     def _send_held(self) -> None:
         """Send what there is room for by now."""
-        while self._held and self._ledger.has_room(n_bytes := len(self._held[0].body) + HEADER_BYTES_MAX):
-            message = self._held.popleft()
-            self._ledger.launch(message, n_bytes, time.monotonic_ns())
+        while self._held and self._ledger.has_room(n_bytes := len(self._held[0][0].body) + HEADER_BYTES_MAX):
+            message, due_s = self._held.popleft()
+            now_ns = time.monotonic_ns()
+            self._ledger.launch(message, n_bytes, now_ns)
             self._hardware.send(message)
+            self.notes.sent(ChainId.of(message), self._elapsed_s(now_ns) - due_s)
 
     def _hear(self, happening: Happening) -> None:
         """Let something that happened become an event of the run."""
@@ -224,22 +237,22 @@ class PacedEngine(Engine):
             self._n_asked -= 1
             waiting = self._due.pop(happening.chain, None)
             if waiting is None:
-                self._made[happening.chain] = happening.message
+                self._made[happening.chain] = decode(happening.raw)
             else:
-                job, chain = waiting
-                self.notes.add_unprepared(self._elapsed_s() - self.env.now)
-                self._at(happening.prepared_ns, job, (job, chain, happening.message), self._is_prepared)
+                self.notes.n_unprepared += 1
+                job, *_ = waiting
+                self._at(happening.prepared_ns, job, (*waiting, decode(happening.raw)), self._is_prepared)
         elif isinstance(happening, Refused):
             if self._ledger.refuse(happening.chain, happening.refused_ns):
                 job, chain = self._away.pop(happening.chain)
                 self._at(happening.refused_ns, job, (job, chain, DROPPED), self._ends)
                 self._send_held()
-        elif self._ledger.take(happening.message, happening.received_ns):
-            number = ChainId.of(happening.message)
+        elif self._ledger.take(reply := decode(happening.raw), happening.received_ns):
+            number = ChainId.of(reply)
             job, chain = self._away.pop(number)
-            self.notes.add_reply(job, happening, self._ledger.ended[number], self._begin_ns,
-                                 self._elapsed_s() - self._elapsed_s(happening.received_ns))
-            self._at(happening.received_ns, job, (job, chain, happening.message), self._returns)
+            self.notes.add_reply(job, number, reply, self._ledger.ended[number], self._begin_ns,
+                                 max(0.0, self.env.now - self._elapsed_s(happening.received_ns)))
+            self._at(happening.received_ns, job, (job, chain, reply), self._returns)
             self._send_held()
 
     def _at(self, stamp_ns: int, job: Job, subject: object, act: object) -> None:
@@ -248,10 +261,9 @@ class PacedEngine(Engine):
         self.env.at(due_s, event_key(ARRIVE, job.key, 0, 0, job.attempt), act, subject)  # type: ignore[arg-type]
 
     def _is_prepared(self, event: Occurrence) -> None:
-        job, chain, message = event._value
+        job, chain, due_s, message = event._value
         if not job.done:
-            self._made[_number(job.key, chain)] = message
-            self._leave(job, chain)
+            self._send_made(job, chain, message, due_s)
 
     def _ends(self, event: Occurrence) -> None:
         job, _, outcome = event._value

@@ -1,8 +1,9 @@
-"""The way to the workers and back: a thread that publishes, a thread that listens, and one inbox for what happens.
+"""The way to the workers and back: a process with a thread for each queue that it publishes to, and one that listens.
 
-The engine's thread launches messages and waits for the inbox; it never waits for the broker. A connection belongs to
-the thread that opened it; one that is lost is opened again, and what was not confirmed is published again: a duplicate
-is the ledger's business.
+The engine launches messages and waits for what happens; it never waits for the broker. Each queue has a connection of
+its own, so that nobody's message waits until somebody else's is confirmed. A connection belongs to the thread that
+opened it; one that is lost is opened again, and what was not confirmed is published again: a duplicate is the ledger's
+business.
 """
 
 import queue
@@ -11,14 +12,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection as Pipe
 from types import TracebackType
 from typing import Self
 
 from hil.broker.backoff import Backoff, retried
-from hil.broker.connection import Connection, Delivery, Published
+from hil.broker.connection import Connection, Delivery, Endpoint, Published, connect
+from hil.broker.credentials import Credentials
 from hil.broker.errors import BrokerError, UnavailableError
 from hil.broker.names import DEAD, REPLY, exchange_of, key_of
 from hil.ledger import Chain
+from hil.paced.apart import Apart, Inbox, sent
+from hil.paced.devices import Prepared
 from hil.wire.codec import decode, encode
 from hil.wire.errors import DeadLetterError
 from hil.wire.message import Message
@@ -30,10 +35,22 @@ BACKOFF = Backoff(attempts_max=60)
 
 
 @dataclass(frozen=True)
+class Line:
+    """How the twin reaches its broker."""
+
+    endpoint: Endpoint
+    credentials: Credentials
+
+    def connect(self, purpose: str) -> Connection:
+        """Open a connection."""
+        return connect(self.endpoint, self.credentials, f'twin {purpose}')
+
+
+@dataclass(frozen=True)
 class Replied:
     """A worker's reply came."""
 
-    message: Message
+    raw: bytes  # a message
     received_ns: int
 
 
@@ -45,95 +62,67 @@ class Refused:
     refused_ns: int
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A simulated device has done its part."""
-
-    chain: Chain  # the one that its bytes are for
-    message: Message
-    prepared_ns: int
-
-
 Happening = Replied | Refused | Prepared | Hello
 
 
+@dataclass(frozen=True)
+class _Outgoing:
+    place: str
+    priority: int
+    message_id: str
+    chain: Chain
+    raw: bytes
+
+
 class Hardware:
-    """The twin's connections, as a context.
+    """The twin's way to the workers of one run, as a context; what comes back comes from `process`.
 
     Parameters
     ----------
     run
         The run's id, whose queues are declared.
-    connect
-        Opens a connection as the twin; its argument says what for.
+    line
+        To its broker.
     """
 
-    def __init__(self, run: str, connect: Callable[[str], Connection]) -> None:
-        self._run, self._connect = run, connect
-        self._inbox = queue.SimpleQueue[Happening | Exception]()
-        self._outbox = queue.SimpleQueue[Message | None]()
-        self._stop = threading.Event()
-        self._pauses = random.Random()
-        self._threads = [threading.Thread(target=self._guarded, args=(work,), name=work.__name__)
-                         for work in (self._publish, self._listen)]
-        self._is_listening = threading.Event()
+    def __init__(self, run: str, line: Line) -> None:
+        self._run, self._line = run, line
+        self.process = Apart(_carry, run, line)
 
     def __enter__(self) -> Self:
         """Start, and return when replies can come."""
-        for thread in self._threads:
-            thread.start()
-        self._is_listening.wait()
+        self.process.__enter__()
+        try:
+            self.process.receive()
+        except BaseException:
+            self.process.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
         """Stop; what was not published is forgotten."""
-        self._stop.set()
-        self._outbox.put(None)
-        for thread in self._threads:
-            thread.join()
+        self.process.__exit__(kind, error, traceback)
 
     def hellos(self, n: int, seconds_max: float) -> list[Hello]:
         """Return what workers say of themselves, once so many have or a time is over."""
         found: dict[str, Hello] = {}
-        deadline = time.monotonic() + seconds_max
+        deadline, inbox = time.monotonic() + seconds_max, Inbox(self.process)
         while len(found) < n and (left_s := deadline - time.monotonic()) > 0.0:
-            happening = self.wait(min(left_s, WAIT_S))
+            happening = inbox.wait(left_s)
             if isinstance(happening, Hello):
                 found[happening.node] = happening
         return [found[node] for node in sorted(found)]
 
     def send(self, message: Message) -> None:
         """Publish a message to the place of its first leg, soon."""
-        self._outbox.put(message)
-
-    def tell(self, happening: Happening | Exception) -> None:
-        """Put something into the inbox; any thread may."""
-        self._inbox.put(happening)
-
-    def wait(self, seconds: float) -> Happening | None:
-        """Return what happens next, or None if nothing does within a time; at once if that is over.
-
-        Raises
-        ------
-        BrokerError
-            If the broker is gone for good.
-        CryptoError
-            If a simulated device could not do its part.
-        """
-        try:
-            happening = self._inbox.get(timeout=seconds) if seconds > 0.0 else self._inbox.get_nowait()
-        except queue.Empty:
-            return None
-        if isinstance(happening, Exception):
-            raise happening
-        return happening
+        self.process.send(_Outgoing(message.slip[0].place, message.priority, message.message_id, Chain.of(message),
+                                    encode(message)))
 
     def dead_chains(self) -> tuple[set[Chain], int]:
         """Return the chains whose messages lie in the dead letters, and how many letters there are."""
-        connection = self._connect('dead letters')
         found, n = set[Chain](), 0
-        with connection:
+        with self._line.connect('dead letters') as connection:
             connection.subscribe(exchange_of(self._run, DEAD), REPLIES_PREFETCH)
             while (letter := connection.receive(WAIT_S)) is not None:
                 n += 1
@@ -143,52 +132,106 @@ class Hardware:
                 connection.acknowledge(letter)
         return found, n
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # the engine's thread raises it again
-            self._inbox.put(error)
-        finally:
-            self._is_listening.set()
 
-    def _publish(self) -> None:
+def _carry(pipe: Pipe, run: str, line: Line) -> None:
+    """Publish what the twin sends, and tell it what comes."""
+    with _Carrier(run, line, pipe) as carrier:
+        for outgoing in sent(pipe):
+            carrier.publish(outgoing)
+
+
+class _Carrier:
+    """The threads, in their process."""
+
+    def __init__(self, run: str, line: Line, pipe: Pipe) -> None:
+        self._run, self._line, self._pipe = run, line, pipe
+        self._lock = threading.Lock()  # of the pipe
+        self._outboxes: dict[tuple[str, int], queue.SimpleQueue[_Outgoing | None]] = {}
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        """Start to listen."""
+        self._start(self._listen)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        """Let the threads end."""
+        self._stop.set()
+        for outbox in self._outboxes.values():
+            outbox.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def publish(self, outgoing: _Outgoing) -> None:
+        """Publish a message, in the order of those of its queue."""
+        queue_of = outgoing.place, outgoing.priority
+        if queue_of not in self._outboxes:
+            outbox = self._outboxes[queue_of] = queue.SimpleQueue()
+            self._start(lambda: self._publish(outbox))
+        self._outboxes[queue_of].put(outgoing)
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # the engine raises it again
+                self._tell(error)
+
+        self._threads.append(threading.Thread(target=guarded))
+        self._threads[-1].start()
+
+    def _tell(self, happening: object) -> None:
+        """Tell the twin, unless it is gone."""
+        with self._lock:
+            try:
+                self._pipe.send(happening)
+            except OSError:
+                self._stop.set()
+
+    def _publish(self, outbox: 'queue.SimpleQueue[_Outgoing | None]') -> None:
         connection: Connection | None = None
+        pauses = random.Random()
 
-        def attempt(message: Message, raw: bytes) -> Published:
+        def attempt(outgoing: _Outgoing) -> Published:
             nonlocal connection
             try:
-                connection = connection or self._connect('publish')
-                return connection.publish(exchange_of(self._run, message.slip[0].place), key_of(message.priority), raw,
-                                          message_id=message.message_id, priority=message.priority)
+                connection = connection or self._line.connect('publish')
+                return connection.publish(exchange_of(self._run, outgoing.place), key_of(outgoing.priority),
+                                          outgoing.raw, message_id=outgoing.message_id, priority=outgoing.priority)
             except UnavailableError:
                 connection = None
                 raise
 
         while not self._stop.is_set():
             try:
-                message = self._outbox.get(timeout=WAIT_S)
+                outgoing = outbox.get(timeout=WAIT_S)
             except queue.Empty:
                 connection = _served(connection)
                 continue
-            if message is None:
+            if outgoing is None:
                 break
-            raw = encode(message)
-            said = retried(lambda message=message, raw=raw: attempt(message, raw),  # type: ignore[misc]
-                           self._pauses, self._stop.wait, BACKOFF)
+            said = retried(lambda outgoing=outgoing: attempt(outgoing),  # type: ignore[misc]
+                           pauses, self._stop.wait, BACKOFF)
             if said is Published.REFUSED:
-                self._inbox.put(Refused(Chain.of(message), time.monotonic_ns()))
+                self._tell(Refused(outgoing.chain, time.monotonic_ns()))
             elif said is Published.UNROUTABLE:
-                raise BrokerError(f'{message.slip[0].place}: has no queue of priority {message.priority}; somebody '
-                                  'has removed it')
+                raise BrokerError(f'{outgoing.place}: has no queue of priority {outgoing.priority}; somebody has '
+                                  'removed it')
         if connection is not None:
             connection.close()
 
     def _listen(self) -> None:
+        pauses = random.Random()
+        is_listening = False
         while not self._stop.is_set():
-            connection = retried(lambda: self._connect('listen'), self._pauses, self._stop.wait, BACKOFF)
+            connection = retried(lambda: self._line.connect('listen'), pauses, self._stop.wait, BACKOFF)
             try:
                 connection.subscribe(exchange_of(self._run, REPLY), REPLIES_PREFETCH)
-                self._is_listening.set()
+                if not is_listening:
+                    self._tell(None)
+                    is_listening = True
                 while not self._stop.is_set():
                     delivery = connection.receive(WAIT_S)
                     if delivery is None:
@@ -197,7 +240,7 @@ class Hardware:
                     if heard is None:
                         connection.reject(delivery)  # to the dead letters, where it is counted
                     else:
-                        self._inbox.put(heard)
+                        self._tell(heard)
                         connection.acknowledge(delivery)
                 connection.close()
             except UnavailableError:
@@ -217,9 +260,10 @@ def _served(connection: Connection | None) -> Connection | None:
 def _reply_in(delivery: Delivery) -> Replied | None:
     """Return the reply that a delivery is, None if it is none."""
     try:
-        return Replied(decode(delivery.body), delivery.received_ns)
+        decode(delivery.body)
     except DeadLetterError:
         return None
+    return Replied(delivery.body, delivery.received_ns)
 
 
 def _chain_of(letter: bytes) -> Chain | None:

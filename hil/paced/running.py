@@ -23,6 +23,7 @@ from hil.paced.hardware import Hardware
 from hil.paced.learning import Rounds
 from hil.paced.messages import Messages, subjects
 from hil.paced.notes import processor_times, why_invalid
+from hil.paced.real_time import real_time
 from hil.paced.testbed import Order, Testbed
 from hil.wire.names import run_id
 from hil.worker.hello import Hello
@@ -136,17 +137,23 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
                              Messages(made.binding, begun.run, rounds), only_bound=made.only_bound,
                              is_padded=made.inventory.padded, watch=begun.testbed.check)
         _load_compiled(lowered.model)
-        ticks = processor_times()
-        begin = time.perf_counter()
-        recording = controlled(lowered.model, lambda controllers: engine.run(controllers, progress))
-        wall_s = time.perf_counter() - begin
-        all_ticks, stolen = (after - before for after, before in zip(processor_times(), ticks, strict=True))
+        with real_time() as scheduling:
+            ticks = processor_times()
+            begin = time.perf_counter()
+            recording = controlled(lowered.model, lambda controllers: engine.run(controllers, progress))
+            wall_s = time.perf_counter() - begin
+            all_ticks, stolen = (after - before for after, before in zip(processor_times(), ticks, strict=True))
         steal, notes = stolen / max(all_ticks, 1), engine.notes
         facts = {**_facts(made, begun), 'replies': dict(sorted(ledger.counts.items())), 'model_sha256': rounds.sha256,
-                 'pacing': notes.pacing(), 'steal': steal}
+                 'pacing': notes.pacing(), 'scheduling': scheduling, 'steal': steal}
         found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts, why_invalid(notes, steal))
     return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,
                      found)
+
+
+def _n_device_processes() -> int:
+    """Return in how many processes devices live: one in four processors is theirs."""
+    return max(1, (os.cpu_count() or 1) // 4)
 
 
 def _load_compiled(model: Model) -> None:
@@ -185,9 +192,9 @@ def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
         testbed = stack.enter_context(Testbed(name, made.inventory, order, waiting))
         waiting('the keys of devices')
         devices = stack.enter_context(
-            Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX))
+            Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX, _n_device_processes()))
         testbed.start_workers(devices.store, made.keys_file)
-        hardware = stack.enter_context(Hardware(name, testbed.connect))
+        hardware = stack.enter_context(Hardware(name, testbed.line()))
         expected = {place: made.inventory.n_workers(place) for place in made.binding.priorities()}
         waiting('a word of all workers')
         is_far = made.keys_file is not None

@@ -26,6 +26,7 @@ from hil.broker.names import REPLY, ROLES, Place, Role, exchange_of
 from hil.broker.private import PrivateBroker
 from hil.inventory import Inventory
 from hil.keys.messages import subject_id
+from hil.paced.hardware import Line
 from hil.worker.keys import KeyStore
 from sim.errors import RunError, one_line
 
@@ -111,7 +112,11 @@ class Testbed:
 
     def connect(self, purpose: str) -> Connection:
         """Open a connection as the twin."""
-        return connect(self._endpoint(), self._credentials('twin'), f'twin {purpose}')
+        return self.line().connect(purpose)
+
+    def line(self) -> Line:
+        """Return how the twin reaches the broker."""
+        return Line(self._endpoint(), self._credentials('twin'))
 
     def check_rights(self) -> str:
         """Return which roles can connect, if none but the twin can read what workers reply.

@@ -10,13 +10,14 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from hil import learning
-from hil.broker.connection import Connection
+from hil.broker.connection import Endpoint
+from hil.broker.credentials import Credentials
 from hil.inventory import load_inventory
 from hil.ledger import Ledger
 from hil.paced.binding import bind
 from hil.paced.devices import Devices
 from hil.paced.engine import PacedEngine
-from hil.paced.hardware import Hardware
+from hil.paced.hardware import Hardware, Line
 from hil.paced.learning import Rounds
 from hil.paced.messages import Messages
 from hil.paced.running import execute, plan
@@ -28,6 +29,7 @@ from sim.results.tables import tables
 from sim.running import controlled, prepare, run_model
 from tests.paced.conftest import lab
 
+NOWHERE = Line(Endpoint('amqps://nowhere', Path('none')), Credentials('nobody', ''))  # nothing may be asked there
 N_CLIENTS, N_ROUNDS, MODEL_BYTES, SAMPLES = 4, 2, 100_000, 64
 
 
@@ -37,7 +39,7 @@ def test_nothing_bound_is_the_simulation_bit_for_bit() -> None:
     model = prepare(scenario, origin).model
     binding = bind(scenario, model, frozenset())
 
-    engine = PacedEngine(binding, Hardware('none', unreachable),
+    engine = PacedEngine(binding, Hardware('none', NOWHERE),
                          Devices('none', 'pqc-768', None, [], [], 1), Ledger(bytes(16), 1, 1),
                          Messages(binding, 'none', Rounds(1000, 1)), trace='stages')
     paced = controlled(model, engine.run)
@@ -52,7 +54,7 @@ def test_padded_legs_take_what_the_simulation_draws() -> None:
     """For every message that a crypto worker opens, the time it is to take is the service time in the reference."""
     scenario, origin = lab('learning=null', 'duration=4 s')
     model = prepare(scenario, origin).model
-    engine = PacedEngine(bind(scenario, model, frozenset({'crypto'})), Hardware('none', unreachable),
+    engine = PacedEngine(bind(scenario, model, frozenset({'crypto'})), Hardware('none', NOWHERE),
                          Devices('none', 'pqc-768', None, [], [], 1), Ledger(bytes(16), 1, 1),
                          Messages(bind(scenario, model, frozenset({'crypto'})), 'none', Rounds(1000, 1)),
                          is_padded=True)
@@ -67,11 +69,6 @@ def test_padded_legs_take_what_the_simulation_draws() -> None:
         (chain,) = engine._binding.chains[job.route.row].values()
         (leg,) = engine._slip(job, chain)
         assert leg.hold_ns == pytest.approx(row['service_s'] * 1e9, abs=1)
-
-
-def unreachable(purpose: str) -> Connection:
-    """Stand where a broker is that nobody may ask for."""
-    raise AssertionError(f'nothing is bound, and the twin wants a connection to {purpose}')
 
 
 def averaged_twice(seed: int) -> str:
