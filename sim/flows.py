@@ -20,7 +20,8 @@ a message's name      its bytes, all of them there because of cryptography: `wir
 ====================  =================================================================================
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 FAMILIES = ('kem', 'aead', 'sig')  # of cryptography's stages
 CRYPTO_STAGES = tuple(f'{family}.' for family in FAMILIES)  # what their names begin with
@@ -145,6 +146,21 @@ FLOWS: dict[str, tuple[Stage, ...]] = {
     # The key of the model's broadcast, to each member; places get it as a key-record.
     'group-key': (_seal('authority', 'record'), *_from_authority(DOWN, 'group-key'), _open('device', 'record')),
 }
+
+Table = Mapping[str, tuple[Stage, ...]]
+
+
+def _answered(flow: tuple[Stage, ...], answer: str) -> tuple[Stage, ...]:
+    """Return a flow as a testbed does it: the crypto place tells the twin what it has made, through the broker."""
+    told = (replace(stage, name='broker.answer') if stage.place == 'broker' and before.direction == PUBLISH else stage
+            for before, stage in zip((flow[0], *flow), flow, strict=False))
+    return *told, _transfer(PUBLISH, answer, publisher='crypto'), Stage('broker', 'broker.answer', answer)
+
+
+# The protocol as a testbed does it, for a model of the testbed: workers answer the twin, which plays the devices. What
+# was opened stays at the worker, but for an update, which the twin gives to the server.
+ON_TESTBED: Table = {**FLOWS, 'vitals': _answered(FLOWS['vitals'], 'op'), 'alarm': _answered(FLOWS['alarm'], 'op'),
+                     'fl-update': _answered(FLOWS['fl-update'], 'update')}
 
 LEARNING_FLOWS = ('fl-publish', 'fl-update', 'fl-aggregate')  # launched by the learning controller
 # By the key authority.

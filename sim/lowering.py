@@ -12,7 +12,7 @@ import numpy as np
 
 from sim import checks
 from sim.building import ModelBuilder
-from sim.flows import LEARNING_FLOWS
+from sim.flows import FLOWS, LEARNING_FLOWS, Table
 from sim.hospital import SERVER, Hospital, build
 from sim.infrastructure import add_access_points, add_cluster, add_wires
 from sim.key_life import add_keys
@@ -26,13 +26,16 @@ from sim.ways import Population, Ways
 from sim.yaml_source import Location
 
 
-def lower(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | None = None) -> Model:
+def lower(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | None = None,
+          table: Table = FLOWS) -> Model:
     """Return the Model of a scenario.
 
     Parameters
     ----------
     profiles
         What the scenario uses, see `resolving.profiles_of`; None: read now.
+    table
+        What its exchanges go through.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def lower(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | 
     cluster = add_cluster(builder, scenario, wires, computers)
     workers = (SERVER,) if scenario.keys is None else cluster.workers
     population = _add_population(builder, scenario, hospital, profiles, workers)
-    ways = Ways(builder, scenario, origin, hospital, wires, cluster, computers, population)
+    ways = Ways(builder, scenario, origin, hospital, wires, cluster, computers, population, table)
     for name, device in scenario.devices.items():
         for stream_name, stream in device.streams.items():
             _add_stream(builder, ways, name, stream_name, stream)

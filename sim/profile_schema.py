@@ -274,6 +274,7 @@ class _CostsEntry(_Strict):
     fl_train: dict[Literal['any'], _Samples] = {}
     fl_aggregate: dict[Literal['any'], _Bytes] = {}
     broker_route: dict[Literal['any'], _Bytes] = {}
+    broker_answer: dict[Literal['any'], _Bytes] = {}
 
     def by_stage(self) -> Iterator[tuple[str, Mapping[str, CostEntry]]]:
         """Yield every stage that has costs, with its variants."""

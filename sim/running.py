@@ -12,6 +12,7 @@ import polars as pl
 from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
 from sim.engines import Progress, compiled, reference
+from sim.flows import FLOWS, Table
 from sim.footprint import check_memory, forget_peak
 from sim.key_authority import KeyAuthority
 from sim.lowering import lower
@@ -78,13 +79,16 @@ def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', 
     return execute_lowered(prepare(scenario, origin), engine=engine, trace=trace, progress=progress)
 
 
-def prepare(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | None = None) -> Lowered:
+def prepare(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] | None = None,
+            table: Table = FLOWS) -> Lowered:
     """Lower a scenario: all that can be wrong with it shows here. The peak memory of its run counts from here on.
 
     Parameters
     ----------
     profiles
         What it uses, see `resolving.profiles_of`; None: read now.
+    table
+        What its exchanges go through; `flows.ON_TESTBED` for a model of hardware in the loop.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def prepare(scenario: Scenario, origin: Origin, profiles: Mapping[str, Profile] 
     begin = time.perf_counter()
     with compilation_timed() as compilation:
         profiles = profiles_of(scenario, origin) if profiles is None else profiles
-        model = lower(scenario, origin, profiles)
+        model = lower(scenario, origin, profiles, table)
     wall_s = time.perf_counter() - begin - compilation.wall_s
     return Lowered(scenario, profiles, model, wall_s, compilation.wall_s)
 

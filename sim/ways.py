@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim import placement
 from sim.building import ModelBuilder
-from sim.flows import FLOWS, FRESH_KEY, KEY_FLOWS, PAIRWISE, SIGNED, TRUST_OPTIONS
+from sim.flows import FRESH_KEY, KEY_FLOWS, PAIRWISE, SIGNED, TRUST_OPTIONS, Table
 from sim.hospital import BACKUP, PRIMARY, SERVER, Hospital
 from sim.infrastructure import Links
 from sim.origin import Origin
@@ -42,10 +42,10 @@ class Ways:
 
     def __init__(self, builder: ModelBuilder, scenario: Scenario, origin: Origin, hospital: Hospital,
                  wires: Mapping[str, Links], cluster: Cluster, computers: Mapping[str, Profile],
-                 population: Population) -> None:
+                 population: Population, table: Table) -> None:
         self._builder, self._scenario, self._origin, self._hospital = builder, scenario, origin, hospital
         self._wires, self._cluster, self._computers, self._population = wires, cluster, computers, population
-        self._costing = Costing(builder, scenario.crypto)
+        self._table, self._costing = table, Costing(builder, scenario.crypto)
         self._queues: dict[tuple[str, int], int] = {}
         self._options = learning_options(scenario.crypto)
 
@@ -59,15 +59,15 @@ class Ways:
         options = self._options | (TRUST_OPTIONS[device.trust] if device is not None else frozenset())
         router = Router(self._costing, self._cluster, self._queue, options, scenario,
                         self._population.profiles.get(class_name), self._cluster.workers.get(class_name))
-        crosses = device is not None and any(stage.place == 'network' for stage in FLOWS[flow])
-        end = SERVER if FLOWS[flow][-1].place == SERVER else scenario.broker.node
+        crosses = device is not None and any(stage.place == 'network' for stage in self._table[flow])
+        end = SERVER if self._table[flow][-1].place == SERVER else scenario.broker.node
         for floor in self._floors(class_name, device):
             fallback = -1
             has_backup = crosses and scenario.wiring.backup is not None
             for uplink in (BACKUP, PRIMARY) if has_backup else (PRIMARY,):
                 path = self._path(floor, device, end, uplink)
                 try:
-                    route = router.route(FLOWS[flow], sizes, path)
+                    route = router.route(self._table[flow], sizes, path)
                 except MissingCost as error:
                     where, needed = self._profile_lacking(error, class_name), spell_key(location)
                     said = f'{error}{_other_trust(flow, device)}; {needed} needs it'

@@ -10,8 +10,10 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from types import TracebackType
 from typing import Self
@@ -20,7 +22,7 @@ from hil.broker.backoff import Backoff, retried
 from hil.broker.connection import Connection, Delivery, Endpoint, Published, connect
 from hil.broker.credentials import Credentials
 from hil.broker.errors import BrokerError, UnavailableError
-from hil.broker.names import DEAD, REPLY, exchange_of, key_of
+from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of
 from hil.ledger import Chain
 from hil.paced.apart import Apart, Inbox, sent
 from hil.paced.devices import Prepared
@@ -83,14 +85,16 @@ class Hardware:
         The run's id, whose queues are declared.
     line
         To its broker.
+    queues
+        The places and priority classes that messages go to.
     """
 
-    def __init__(self, run: str, line: Line) -> None:
+    def __init__(self, run: str, line: Line, queues: Mapping[Place, Sequence[int]]) -> None:
         self._run, self._line = run, line
-        self.process = Apart(_carry, run, line)
+        self.process = Apart(_carry, run, line, [(place, each) for place, every in queues.items() for each in every])
 
     def __enter__(self) -> Self:
-        """Start, and return when replies can come."""
+        """Start, and return when all connections are open."""
         self.process.__enter__()
         try:
             self.process.receive()
@@ -133,9 +137,9 @@ class Hardware:
         return found, n
 
 
-def _carry(pipe: Pipe, run: str, line: Line) -> None:
+def _carry(pipe: Pipe, run: str, line: Line, queues: Sequence[tuple[str, int]]) -> None:
     """Publish what the twin sends, and tell it what comes."""
-    with _Carrier(run, line, pipe) as carrier:
+    with _Carrier(run, line, pipe, queues) as carrier:
         for outgoing in sent(pipe):
             carrier.publish(outgoing)
 
@@ -143,16 +147,19 @@ def _carry(pipe: Pipe, run: str, line: Line) -> None:
 class _Carrier:
     """The threads, in their process."""
 
-    def __init__(self, run: str, line: Line, pipe: Pipe) -> None:
+    def __init__(self, run: str, line: Line, pipe: Pipe, queues: Sequence[tuple[str, int]]) -> None:
         self._run, self._line, self._pipe = run, line, pipe
         self._lock = threading.Lock()  # of the pipe
-        self._outboxes: dict[tuple[str, int], queue.SimpleQueue[_Outgoing | None]] = {}
+        self._outboxes = {each: queue.SimpleQueue[_Outgoing | None]() for each in queues}
         self._stop = threading.Event()
+        self._open = threading.Barrier(len(queues) + 1, lambda: self._tell(None))  # the first connection of each thread
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Open the connections."""
         self._start(self._listen)
+        for outbox in self._outboxes.values():
+            self._start(partial(self._publish, outbox))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -166,11 +173,7 @@ class _Carrier:
 
     def publish(self, outgoing: _Outgoing) -> None:
         """Publish a message, in the order of those of its queue."""
-        queue_of = outgoing.place, outgoing.priority
-        if queue_of not in self._outboxes:
-            outbox = self._outboxes[queue_of] = queue.SimpleQueue()
-            self._start(lambda: self._publish(outbox))
-        self._outboxes[queue_of].put(outgoing)
+        self._outboxes[outgoing.place, outgoing.priority].put(outgoing)
 
     def _start(self, work: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -178,6 +181,7 @@ class _Carrier:
                 work()
             except Exception as error:  # the engine raises it again
                 self._tell(error)
+                self._open.abort()
 
         self._threads.append(threading.Thread(target=guarded))
         self._threads[-1].start()
@@ -191,8 +195,9 @@ class _Carrier:
                 self._stop.set()
 
     def _publish(self, outbox: 'queue.SimpleQueue[_Outgoing | None]') -> None:
-        connection: Connection | None = None
         pauses = random.Random()
+        connection: Connection | None = retried(lambda: self._line.connect('publish'), pauses, self._stop.wait, BACKOFF)
+        self._is_open()
 
         def attempt(outgoing: _Outgoing) -> Published:
             nonlocal connection
@@ -224,14 +229,14 @@ class _Carrier:
 
     def _listen(self) -> None:
         pauses = random.Random()
-        is_listening = False
+        is_first = True
         while not self._stop.is_set():
             connection = retried(lambda: self._line.connect('listen'), pauses, self._stop.wait, BACKOFF)
             try:
                 connection.subscribe(exchange_of(self._run, REPLY), REPLIES_PREFETCH)
-                if not is_listening:
-                    self._tell(None)
-                    is_listening = True
+                if is_first:
+                    self._is_open()
+                is_first = False
                 while not self._stop.is_set():
                     delivery = connection.receive(WAIT_S)
                     if delivery is None:
@@ -245,6 +250,11 @@ class _Carrier:
                 connection.close()
             except UnavailableError:
                 continue
+
+    def _is_open(self) -> None:
+        """Wait for the others; the last one tells the twin."""
+        with suppress(threading.BrokenBarrierError):  # one of them has told why
+            self._open.wait()
 
 
 def _served(connection: Connection | None) -> Connection | None:

@@ -34,10 +34,11 @@ from sim.origin import Origin
 from sim.running import Execution, Lowered, controlled, prepare, run_model
 from sim.running import Hardware as Measured
 from sim.scenario import Scenario
+from sim.sources import Arrivals
 
 CHAINS_MAX = 2_000  # in flight; a queue takes 10,000
 BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
-LOADING_S = 1.0  # simulated before the clock starts
+LOADING_S = 1.0  # from the first arrival on, simulated before the clock starts
 HELLO_S_MAX = 60.0  # for all workers to say that they are there, when those of this machine are ready
 FAR_HELLO_S_MAX = 600.0  # for those elsewhere, which people start
 Waiting = Callable[[str], None]
@@ -157,8 +158,11 @@ def _n_device_processes() -> int:
 
 
 def _load_compiled(model: Model) -> None:
-    """Simulate a moment: what is compiled is loaded when it is first called, and then the clock must not run."""
-    run_model(replace(model, warm_up_s=0.0, duration_s=LOADING_S, drain_s=0.0), engine='simpy', trace='none')
+    """Simulate its first moments: what is compiled is loaded when it is first called, while no clock runs yet."""
+    block = Arrivals(model, 0).next_block()
+    first_s = 0.0 if block is None else float(block['time_s'][0])
+    run_model(replace(model, warm_up_s=0.0, duration_s=min(first_s + LOADING_S, model.duration_s), drain_s=0.0),
+              engine='simpy', trace='none')
 
 
 def inspect(made: Plan, *, waiting: Waiting = lambda _: None) -> list[dict[str, str]]:
@@ -194,7 +198,7 @@ def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
         devices = stack.enter_context(
             Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX, _n_device_processes()))
         testbed.start_workers(devices.store, made.keys_file)
-        hardware = stack.enter_context(Hardware(name, testbed.line()))
+        hardware = stack.enter_context(Hardware(name, testbed.line(), made.binding.priorities()))
         expected = {place: made.inventory.n_workers(place) for place in made.binding.priorities()}
         waiting('a word of all workers')
         is_far = made.keys_file is not None

@@ -39,7 +39,7 @@ def test_nothing_bound_is_the_simulation_bit_for_bit() -> None:
     model = prepare(scenario, origin).model
     binding = bind(scenario, model, frozenset())
 
-    engine = PacedEngine(binding, Hardware('none', NOWHERE),
+    engine = PacedEngine(binding, Hardware('none', NOWHERE, {}),
                          Devices('none', 'pqc-768', None, [], [], 1), Ledger(bytes(16), 1, 1),
                          Messages(binding, 'none', Rounds(1000, 1)), trace='stages')
     paced = controlled(model, engine.run)
@@ -54,7 +54,7 @@ def test_padded_legs_take_what_the_simulation_draws() -> None:
     """For every message that a crypto worker opens, the time it is to take is the service time in the reference."""
     scenario, origin = lab('learning=null', 'duration=4 s')
     model = prepare(scenario, origin).model
-    engine = PacedEngine(bind(scenario, model, frozenset({'crypto'})), Hardware('none', NOWHERE),
+    engine = PacedEngine(bind(scenario, model, frozenset({'crypto'})), Hardware('none', NOWHERE, {}),
                          Devices('none', 'pqc-768', None, [], [], 1), Ledger(bytes(16), 1, 1),
                          Messages(bind(scenario, model, frozenset({'crypto'})), 'none', Rounds(1000, 1)),
                          is_padded=True)

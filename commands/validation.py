@@ -1,0 +1,68 @@
+"""Commands that say how far off a model is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.interrupts import unwinding
+from analysis.terminal import say, show
+from commands.options import InventoryName, Overrides
+
+
+def validate(
+    scenario: Annotated[str, typer.Argument(metavar='[SCENARIO]', help='A path, or a shipped one.')] = 'testbed',
+    *,
+    inventory: InventoryName = 'local',
+    quick: Annotated[bool, typer.Option('--quick', help='Two configurations, two seeds, a short calibration.')] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help='The first one.')] = 1,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option('--resume', help='Go on with one that was interrupted.')] = False,
+    out: Annotated[Path, typer.Option(metavar='DIR', help='Where runs, tables and figures go.')] = Path(
+        'results/validation'),
+) -> None:
+    """Calibrate a testbed, run a scenario on it and in a model of it, and say how far off the model is."""
+    from analysis import validation_report
+    from analysis.tables import Fitting
+    from analysis.validation import validate as compare
+    from hil.inventory import load_inventory
+    from hil.validation import trials
+    from hil.validation.configurations import FULL, QUICK
+    from hil.validation.probing import FULL as LONG
+    from hil.validation.probing import QUICK as SHORT
+    from sim.errors import InputError
+    from sim.results.folder import complete_folder
+
+    made = trials.Trials(scenario, tuple(overrides or ()), load_inventory(inventory), QUICK if quick else FULL,
+                         n_replicates=2 if quick else 3, effort=SHORT if quick else LONG, seed=seed,
+                         n_repeats=0 if quick else 2)
+    trials.check(made)
+    if resume:
+        trials.check_resumable(made, out)
+    elif os.path.lexists(out):
+        raise InputError(f"'{out}' is there already; choose another --out, or go on with it: --resume")
+    begun_s = time.monotonic()
+
+    def told(what: str) -> None:  # a line at a time: nothing may be drawn while the clock of a run runs
+        print(f'{(time.monotonic() - begun_s) / 60:6.1f} min  {what}', file=sys.stderr, flush=True)
+
+    with unwinding():
+        if not resume:
+            with complete_folder(out) as folder:
+                trials.calibrate(made, folder, told)
+        trials.run_on_testbed(made, out, told)
+        told('the model of the testbed')
+        trials.simulate(made, out)
+        found = compare(out)
+        validation_report.write(found, out, f'iomtwin {shlex.join(sys.argv[1:])}')
+    for sheet in validation_report.sheets(found):
+        if sheet.rows:
+            show(Fitting(sheet))
+            say('\n')
+    say(f'validation: {out}\n')

@@ -1,0 +1,176 @@
+"""The same scenarios on a testbed and in a model of it: calibrate, run in random order, simulate with the same seeds.
+
+::
+
+    probes ── fit ──► trials.json, profiles ──► simulated/<configuration>/seed-<n>
+    configurations, seeds; shuffled ───────────► hil/<configuration>/seed-<n>
+
+Calibration and comparison share no run. A run on the testbed that is not valid is made again, a few times; all that
+were made stay, and `analysis.validation` takes the valid ones. What is done is not done again after an interruption.
+"""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hil.inventory import Inventory
+from hil.paced.running import execute, plan
+from hil.validation.configurations import Configuration
+from hil.validation.fitting import Fit, fit
+from hil.validation.probing import Effort, probes
+from hil.validation.testbed_profile import pooled, testbed_profile
+from sim.errors import InputError
+from sim.flows import ON_TESTBED
+from sim.loading import load
+from sim.profiles import load_profile
+from sim.results.contents import write_run
+from sim.results.folder import complete_file, complete_folder
+from sim.running import execute_lowered, prepare, with_seed
+
+TRIALS = 'trials.json'
+NODES, SERVER = 'testbed-nodes', 'testbed-server'  # names of the profiles
+AT_ONCE = {'rate': '100 Gbit/s', 'latency': '0 s'}  # the link between broker and workers is in what was measured
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What is to be compared.
+
+    Attributes
+    ----------
+    n_replicates
+        Seeds of each configuration.
+    n_repeats
+        How often a run that is not valid is made again.
+    """
+
+    scenario: str
+    overrides: tuple[str, ...]
+    inventory: Inventory
+    configurations: tuple[Configuration, ...]
+    n_replicates: int
+    effort: Effort
+    seed: int = 1
+    n_repeats: int = 2
+
+    def loaded(self, configuration: Configuration, *more: str) -> Any:
+        """Return a configuration's scenario and its origin."""
+        return load(self.scenario, [*self.overrides, *configuration.overrides(), *more])
+
+    def seeds(self) -> range:
+        """Return the seeds of the replicates."""
+        return range(self.seed, self.seed + self.n_replicates)
+
+
+def check(trials: Trials) -> None:
+    """Refuse what cannot be run or compared, before anything is measured.
+
+    Raises
+    ------
+    InputError
+        If a configuration cannot be lowered or bound, or no learning is in it.
+    """
+    for configuration in trials.configurations:
+        scenario, origin = trials.loaded(configuration)
+        if scenario.learning is None:
+            raise InputError(f'{scenario.name}: has no learning, and validation compares it; add the key')
+        plan(scenario, origin, trials.inventory)
+
+
+def calibrate(trials: Trials, out: Path, told: Told) -> None:
+    """Measure the testbed; write its profiles, and what was measured and is to be compared, to a folder.
+
+    Raises
+    ------
+    BrokerError, RunError
+        If the testbed does not start, or breaks.
+    """
+    suites = dict.fromkeys(str(trials.loaded(each)[0].crypto.suite) for each in trials.configurations)
+    inventory = trials.inventory.model_copy(update={'padded': False})  # the broker is the same; workers must not wait
+    fits, facts = dict[str, Fit](), dict[str, Any]()
+    for suite in suites:
+        found = list(probes(inventory, suite, trials.effort, trials.seed, told))
+        fits[suite], facts = fit(found), found[0].facts
+    scenario, _ = trials.loaded(trials.configurations[0])
+    nodes = {node.profile for node in scenario.edge.nodes.values()}
+    for name, like in ((NODES, min(nodes)), (SERVER, scenario.edge.server.profile)):
+        (out / f'{name}.yaml').write_text(testbed_profile(name, load_profile(like), fits, facts,
+                                                          only_broker=trials.inventory.padded), 'utf-8')
+    broker = pooled(fits)
+    with complete_file(out / TRIALS) as file:
+        file.write_text(json.dumps({
+            **_described(trials), 'deliver_s': broker.deliver_s, 'acknowledge_s': broker.acknowledge_s,
+            'spacing_s': {str(size): seconds for size, seconds in broker.spacing_s.items()}}, indent=1) + '\n', 'utf-8')
+
+
+def check_resumable(trials: Trials, out: Path) -> None:
+    """Refuse to go on with a folder in which something else is compared.
+
+    Raises
+    ------
+    InputError
+        If it is no validation's, or another one's.
+    """
+    try:
+        found = json.loads((out / TRIALS).read_text('utf-8'))
+    except (OSError, ValueError):
+        raise InputError(f"--resume '{out}': found no calibrated validation there; leave --resume out") from None
+    if {key: found.get(key) for key in _described(trials)} != _described(trials):
+        raise InputError(f"--resume '{out}': holds a validation of another scenario, inventory or seed; name its own, "
+                         'or another --out')
+
+
+def _described(trials: Trials) -> dict[str, Any]:
+    """Return what is compared, for those who read the folder."""
+    return {'scenario': trials.scenario, 'overrides': list(trials.overrides), 'seeds': list(trials.seeds()),
+            'is_padded': trials.inventory.padded,
+            'configurations': [{'name': each.name, 'settings': dict(each.settings), 'distributes': each.distributes}
+                               for each in trials.configurations]}
+
+
+def run_on_testbed(trials: Trials, out: Path, told: Told) -> None:
+    """Run each configuration with each seed, in random order; with its first seed twice, for the noise floor.
+
+    What is not valid is made again.
+    """
+    left = [(configuration, seed, '', 0) for configuration in trials.configurations for seed in trials.seeds()]
+    left += [(configuration, trials.seed, '-twice', 0) for configuration in trials.configurations]
+    random.Random(trials.seed).shuffle(left)
+    n_all = len(left)
+    while left:
+        configuration, seed, suffix, attempt = left.pop(0)
+        if attempt == 0 and (out / 'hil' / configuration.name / f'seed-{seed}{suffix}').is_dir():
+            continue  # done before an interruption
+        told(f'{configuration.name}, seed {seed}: {n_all - len(left)} of {n_all} runs on the testbed')
+        scenario, origin = trials.loaded(configuration)
+        execution = execute(plan(with_seed(scenario, seed), origin, trials.inventory))
+        assert execution.hardware is not None
+        again = f'-again-{attempt}' if attempt else ''
+        with complete_folder(out / 'hil' / configuration.name / f'seed-{seed}{suffix}{again}') as folder:
+            write_run(folder, execution)
+        if execution.hardware.invalid_because:
+            told(f'not valid: {execution.hardware.invalid_because[0]}')
+            if attempt < trials.n_repeats:
+                left.append((configuration, seed, suffix, attempt + 1))
+                n_all += 1
+
+
+def simulate(trials: Trials, out: Path) -> None:
+    """Run the model of the testbed, as it was calibrated, with each configuration and seed."""
+    measured = json.loads((out / TRIALS).read_text('utf-8'))
+    settings = [f'broker.{key}={measured[f"{key}_s"]!r} s' for key in ('deliver', 'acknowledge')]
+    settings += [f'wiring.node.{key}={value}' for key, value in AT_ONCE.items()]
+    settings += [f'edge.server.profile={(out / SERVER).absolute()}.yaml']
+    for configuration in trials.configurations:
+        scenario, _ = trials.loaded(configuration)
+        nodes = [] if trials.inventory.padded else [
+            f'edge.nodes.{name}.profile={(out / NODES).absolute()}.yaml' for name in scenario.edge.nodes]
+        for seed in trials.seeds():
+            scenario, origin = trials.loaded(configuration, *settings, *nodes)
+            lowered = prepare(with_seed(scenario, seed), origin, table=ON_TESTBED)
+            with complete_folder(out / 'simulated' / configuration.name / f'seed-{seed}') as folder:
+                write_run(folder, execute_lowered(lowered, trace='stages'))
