@@ -24,6 +24,8 @@ def distributions(found: Validation) -> Figure:
         for row, name in zip(panels, names, strict=True):
             for axes, flow in zip(row, FLOWS, strict=True):
                 for world, color, dash in (('measured', MEASURED, '-'), ('predicted', PREDICTED, '--')):
+                    if not len(found.latencies[name, flow, world]):
+                        continue  # none was delivered
                     x, y = ecdf(found.latencies[name, flow, world].to_numpy())
                     axes.plot(x, y, drawstyle='steps-post', color=color, linestyle=dash, linewidth=1.6, label=world)
                 axes.set_xscale('log')

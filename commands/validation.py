@@ -39,7 +39,8 @@ def validate(
     from sim.errors import InputError
     from sim.results.folder import complete_folder
 
-    made = trials.Trials(scenario, tuple(overrides or ()), load_inventory(inventory), QUICK if quick else FULL,
+    shorter = ('duration=12 s',) if quick else ()
+    made = trials.Trials(scenario, (*shorter, *(overrides or ())), load_inventory(inventory), QUICK if quick else FULL,
                          n_replicates=2 if quick else 3, effort=SHORT if quick else LONG, seed=seed,
                          n_repeats=0 if quick else 2)
     trials.check(made)

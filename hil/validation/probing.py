@@ -22,13 +22,13 @@ from sim.results.tables import tables
 from sim.scenario import Scenario
 
 PROBES = Path(__file__).with_name('probes.yaml')
+MANY = 32  # messages that a worker may hold, where it is not to be what limits
 SIZES = (64, 1 << 10, 16 << 10, 64 << 10, 256 << 10)  # of messages, bytes
 BEGIN_S = 1.0
-GAP_S = 0.03  # between messages that come one by one, in the mean
+GAP_S = 0.04  # between messages that come one by one, in the mean; half of it at least
 N_TOGETHER = 12  # messages of a burst: more than a worker holds
 REST_S = 0.6  # after a burst, and between the parts
-LEARNING_S = 8.0
-MANY = 32  # messages that a worker may hold, where it is not to be what limits
+LEARNING_S = 5.0
 Told = Callable[[str], None]
 
 
@@ -38,11 +38,11 @@ class Effort:
 
     alone_s: float  # of messages that come one by one, in each run
     n_bursts: int  # of each size, in each run
-    models: tuple[int, ...]  # bytes; a run each for one message held and for many
+    runs: tuple[tuple[int, int], ...]  # bytes of the model, and how many messages a worker may hold
 
 
-FULL = Effort(12.0, 3, (4_000, 64_000, 256_000, 1_000_000))
-QUICK = Effort(5.0, 1, (16_000, 256_000))
+FULL = Effort(12.0, 3, tuple((n_bytes, held) for n_bytes in (4_000, 64_000, 256_000, 1_000_000) for held in (1, MANY)))
+QUICK = Effort(4.0, 1, ((16_000, 1), (256_000, MANY)))
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,10 @@ def probes(inventory: Inventory, suite: str, effort: Effort, seed: int, told: To
     BrokerError, RunError
         If the testbed does not start, or breaks.
     """
-    for i, n_bytes in enumerate(effort.models):
-        for prefetch in (1, MANY):
-            told(f'calibrating {suite}: run {2 * i + 1 + (prefetch == MANY)} of {2 * len(effort.models)}')
-            scenario, origin = probe_scenario(suite, effort, n_bytes, prefetch, seed + i)
-            yield _run(scenario, origin, inventory, effort)
+    for i, (n_bytes, prefetch) in enumerate(effort.runs):
+        told(f'calibrating {suite}: run {i + 1} of {len(effort.runs)}')
+        scenario, origin = probe_scenario(suite, effort, n_bytes, prefetch, seed + i)
+        yield _run(scenario, origin, inventory, effort)
 
 
 def probe_scenario(suite: str, effort: Effort, model_bytes: int, prefetch: int, seed: int) -> tuple[Scenario, Origin]:
@@ -93,7 +92,7 @@ def probe_scenario(suite: str, effort: Effort, model_bytes: int, prefetch: int, 
 def _streams(effort: Effort, rng: np.random.Generator) -> tuple[dict[str, Any], float]:
     """Return a stream for each size, with its arrivals; and when they are over."""
     n = int(effort.alone_s / GAP_S)
-    times = BEGIN_S + np.sort(rng.uniform(0.0, effort.alone_s, n))
+    times = BEGIN_S + GAP_S * (np.arange(n) + rng.uniform(0.0, 0.5, n))  # none while another is under way
     arrivals: dict[int, list[tuple[int, float]]] = {size: [] for size in SIZES}
     for time_s, size in zip(times, rng.permutation(np.resize(SIZES, n)).tolist(), strict=True):
         arrivals[size].append((len(arrivals[size]) % 8, float(time_s)))

@@ -27,7 +27,7 @@ HEADER = """\
 """
 
 
-def testbed_profile(name: str, like: Profile, fits: Mapping[str, Fit], facts: Mapping[str, Any], *,
+def profile_of_testbed(name: str, like: Profile, fits: Mapping[str, Fit], facts: Mapping[str, Any], *,
                     only_broker: bool) -> str:
     """Return the text of a profile's file.
 

@@ -21,7 +21,7 @@ from hil.paced.running import execute, plan
 from hil.validation.configurations import Configuration
 from hil.validation.fitting import Fit, fit
 from hil.validation.probing import Effort, probes
-from hil.validation.testbed_profile import pooled, testbed_profile
+from hil.validation.testbed_profile import pooled, profile_of_testbed
 from sim.errors import InputError
 from sim.flows import ON_TESTBED
 from sim.loading import load
@@ -98,7 +98,7 @@ def calibrate(trials: Trials, out: Path, told: Told) -> None:
     scenario, _ = trials.loaded(trials.configurations[0])
     nodes = {node.profile for node in scenario.edge.nodes.values()}
     for name, like in ((NODES, min(nodes)), (SERVER, scenario.edge.server.profile)):
-        (out / f'{name}.yaml').write_text(testbed_profile(name, load_profile(like), fits, facts,
+        (out / f'{name}.yaml').write_text(profile_of_testbed(name, load_profile(like), fits, facts,
                                                           only_broker=trials.inventory.padded), 'utf-8')
     broker = pooled(fits)
     with complete_file(out / TRIALS) as file:

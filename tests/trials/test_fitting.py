@@ -1,0 +1,119 @@
+"""From measured messages to a model of the testbed: what was put in comes out."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from hil.validation.fitting import Fit, fit
+from hil.validation.probing import MANY, N_TOGETHER, SIZES, Effort, Probe, probe_scenario
+from hil.validation.testbed_profile import profile_of_testbed
+from sim.errors import RunError
+from sim.flows import ON_TESTBED
+from sim.loading import load
+from sim.profiles import load_profile
+from sim.results.tables import tables
+from sim.running import prepare, run_model
+
+DELIVER_S, ACKNOWLEDGE_S, ANSWER_S, WAIT_S = 0.4e-3, 0.9e-3, 1.1e-3, 0.2e-3
+FACTS = {'broker': 'RabbitMQ 3.10.8', 'kem_provider': 'pqcrypto 0', 'testbed': 'host testbed'}
+
+
+def route_s(n_bytes: int) -> float:
+    """Return what the broker takes for a message."""
+    return 1.5e-3 + 2e-8 * n_bytes
+
+
+def open_s(n_bytes: int) -> float:
+    """Return what a worker takes to open a message."""
+    return 0.2e-3 + 1e-8 * n_bytes
+
+
+def probe(prefetch: int, model_bytes: int) -> Probe:
+    """Return what a testbed with these times would measure, without noise."""
+    rows, now_s = [], 1.0
+    for size in SIZES:
+        for _ in range(12):
+            now_s += 0.1
+            there_s = route_s(size) + DELIVER_S - WAIT_S
+            rows.append(('vitals', 'aead.open', size, True, now_s, there_s, WAIT_S, open_s(size), ANSWER_S))
+    for size in SIZES:
+        now_s += 1.0
+        cycle_s = route_s(size) if prefetch == MANY else DELIVER_S + open_s(size) + ANSWER_S + ACKNOWLEDGE_S
+        rows += [('vitals', 'aead.open', size, False, now_s, (i + 1) * cycle_s, 0.0, open_s(size), ANSWER_S)
+                 for i in range(N_TOGETHER)]
+    rows += [('fl-publish', 'aead.seal', model_bytes, False, now_s + 2 + i, 2e-3, 0.0, 1e-3, 2 * ANSWER_S)
+             for i in range(3)]
+    rows += [('fl-update', 'kem.encaps', model_bytes, False, now_s + 3, 3e-3, 0.0, 0.3e-3 + open_s(model_bytes), 0.0)
+             for _ in range(8)]
+    chains = pl.DataFrame(rows, ('flow', 'first_stage', 'n_bytes', 'is_alone', 'sent_s', 'there_s', 'waiting_s',
+                                 'service_s', 'back_s'), orient='row').with_row_index('job')
+    work = chains.filter(pl.col('flow') == 'fl-update').select('job', 'flow', stage=pl.lit('kem.encaps'), wall_s=0.3e-3)
+    return Probe(prefetch, model_bytes, chains, work, FACTS)
+
+
+def fitted() -> Fit:
+    """Return what is made of two runs."""
+    return fit([probe(1, 16_000), probe(MANY, 256_000)])
+
+
+def test_what_was_put_in_comes_out() -> None:
+    """Broker, way back, delivery, acknowledgement and the worker's stages are those that the times were made of."""
+    found = fitted()
+    assert found.deliver_s == pytest.approx(DELIVER_S)
+    assert found.acknowledge_s == pytest.approx(ACKNOWLEDGE_S)
+    for size in SIZES:
+        assert np.median(found.samples['broker.route'][size]) == pytest.approx(route_s(size))
+        assert np.median(found.samples['aead.open'][size]) == pytest.approx(open_s(size))
+        assert found.spacing_s[size] == pytest.approx(route_s(size))
+    assert np.median(found.samples['broker.answer'][0]) == pytest.approx(ANSWER_S)
+    assert np.median(found.samples['broker.answer'][256_000]) == pytest.approx(2 * ANSWER_S)
+    assert np.median(found.samples['kem.encaps'][0]) == pytest.approx(0.3e-3)
+    assert np.median(found.samples['aead.seal'][16_000]) == pytest.approx(open_s(16_000))
+
+
+def test_too_few_messages_are_refused() -> None:
+    """Without bursts there is nothing to learn of the broker: an error, not a number."""
+    alone = probe(MANY, 16_000)
+    chains = alone.chains.filter(pl.col('is_alone') | (pl.col('flow') != 'vitals'))
+    with pytest.raises(RunError, match='no whole burst'):
+        fit([probe(1, 16_000), Probe(MANY, 16_000, chains, alone.work, FACTS)])
+
+
+@pytest.mark.parametrize('only_broker', [False, True])
+def test_the_profile_is_what_a_simulation_reads(tmp_path: Path, *, only_broker: bool) -> None:
+    """Alone, a message takes in the model what was measured; on a padded testbed its worker is as its profile says."""
+    found = fitted()
+    like = load_profile('x86-server')
+    text = profile_of_testbed('mine', like, {'pqc-768': found}, FACTS, only_broker=only_broker)
+    (tmp_path / 'mine.yaml').write_text(text)
+    scenario, origin = load('testbed', [
+        'learning=null', 'devices.client.count=1', 'devices.client.streams.vitals.payload=1 KiB', 'crypto.prefetch=1',
+        f'broker.deliver={found.deliver_s!r} s', f'edge.server.profile={tmp_path}/mine.yaml', 'wiring.node.latency=0 s',
+        *(f'edge.nodes.pi-{i}.profile={tmp_path}/mine.yaml' for i in (1, 2, 3))])
+    stages = tables(run_model(prepare(scenario, origin, table=ON_TESTBED).model, trace='stages'))['stages']
+    medians = {(place, stage): seconds for place, stage, seconds in stages.group_by('place', 'stage').agg(
+        pl.col('service_s').median()).iter_rows()}
+    opened = like.cost('aead.open', 'Ascon-AEAD128').seconds[0] if only_broker else open_s(1 << 10)
+    assert medians['broker', 'broker.route'] == pytest.approx(route_s(1 << 10), rel=1e-3)
+    assert medians['broker', 'broker.answer'] == pytest.approx(ANSWER_S, rel=1e-3)
+    if only_broker:
+        assert medians['crypto', 'aead.open'] < open_s(1 << 10) / 2
+        assert medians['crypto', 'aead.open'] > opened
+    else:
+        assert medians['crypto', 'aead.open'] == pytest.approx(opened, rel=1e-3)
+
+
+def test_probes_do_not_wait_for_each_other() -> None:
+    """Messages that come one by one are at least half a gap apart; those of a burst come together."""
+    effort = Effort(4.0, 1, ((16_000, 1),))
+    scenario, _ = probe_scenario('pqc-768', effort, 16_000, 1, seed=3)
+    streams = scenario.devices['probe'].streams.values()
+    times = sorted(time_s for stream in streams for _, time_s in stream.arrivals or ())
+    alone = [time_s for time_s in times if time_s < 1.0 + effort.alone_s]
+    assert len(alone) == 100
+    assert np.diff(alone).min() >= 0.02 - 1e-12
+    together = np.array(times[len(alone):])
+    assert len(together) == len(SIZES) * N_TOGETHER
+    assert all(np.ptp(burst) < 1e-5 for burst in together.reshape(-1, N_TOGETHER))
