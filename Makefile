@@ -1,11 +1,11 @@
-# make run | test | lint | bench | clean; PYTHON=/path/to/python3 chooses the interpreter.
+# make run | test | lint | bench | validate | clean; PYTHON=/path/to/python3 chooses the interpreter.
 # Needs Python 3.11 or newer, git and make; the rest goes into .venv.
 
 python := .venv/bin/python
 
 # Two installations into one .venv must not run at once.
 .NOTPARALLEL:
-.PHONY: run test lint bench clean install install-dev
+.PHONY: run test lint bench validate clean install install-dev
 
 run: install
 	$(python) -m iomtwin run teaching-hospital
@@ -21,6 +21,11 @@ lint: install-dev
 bench: install-dev
 	$(python) benchmarks/bench_engine.py
 	$(python) benchmarks/bench_broker.py
+
+# An hour for each; nothing else may run meanwhile.
+validate: install-dev
+	$(python) -m iomtwin validate --out results/validation-local
+	$(python) -m iomtwin validate --inventory local-padded --out results/validation-local-padded
 
 # The script decides whether there is anything to do: make's time stamps do not survive a copied checkout.
 install:
