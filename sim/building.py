@@ -82,6 +82,20 @@ def _table(kind: type, rows: Sequence[Mapping[str, object]], skip: Iterable[str]
     return columns
 
 
+def _continues(before: Hop, hop: Hop) -> bool:
+    """Return whether a hop is a further leg of the transfer that the hop before it is a leg of."""
+    return before.kind == hop.kind == LINK and before.stage == hop.stage
+
+
+def _legs_behind(hops: Sequence[Hop]) -> list[int]:
+    """Return for each hop how many legs of the same transfer follow it."""
+    found = [0] * len(hops)
+    for i in range(len(hops) - 2, -1, -1):
+        if _continues(hops[i], hops[i + 1]):
+            found[i] = found[i + 1] + 1
+    return found
+
+
 def _assert_consumer_is_chosen(hops: Sequence[Hop]) -> None:
     """Assert that no hop speaks of a consumer before a queue has chosen one: engines do not look."""
     first = next((i for i, hop in enumerate(hops) if hop.kind == QUEUE), len(hops))
@@ -222,8 +236,8 @@ class ModelBuilder:
         occurrence: dict[tuple[str, str], int] = {}
         previous: Hop | None = None
         leg = 0
-        for hop in hops:
-            continues = previous is not None and hop.kind == previous.kind == LINK and hop.stage == previous.stage
+        for hop, legs_behind in zip(hops, _legs_behind(hops), strict=True):
+            continues = previous is not None and _continues(previous, hop)
             address = (hop.place, hop.stage)
             leg = leg + 1 if continues else 0
             occurrence[address] = occurrence.get(address, -1) + (0 if continues else 1)
@@ -231,6 +245,7 @@ class ModelBuilder:
                 **{f.name: getattr(hop, f.name) for f in fields(Hop)},
                 'stage': _interned(self.stages, hop.stage), 'place': _interned(self.places, hop.place),
                 'key': laws.name_key(hop.place, hop.stage, occurrence[address], hop.kind, leg),
+                'legs_behind': legs_behind,
             })
             previous = hop
         if listed:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ CACHES_KEPT = 4  # of other versions, for checkouts that switch back and forth
 config: Any = numba_config  # its settings are made at run time
 
 
+@cache
 def _use_cache() -> None:
     """Point Numba to the cache of this version of the code, unless the user has chosen one or there is no room."""
     if config.CACHE_DIR:
@@ -50,11 +52,9 @@ def _use_cache() -> None:
         return
 
 
-_use_cache()
-
-
 def is_compiled(function: str) -> bool:
     """Return whether a function, as ``module.name``, is in the cache: else the first run compiles for a while."""
+    _use_cache()
     return bool(config.CACHE_DIR) and any(Path(config.CACHE_DIR).rglob(f'{function}-*.nbi'))
 
 
@@ -79,5 +79,6 @@ def compilation_timed() -> Iterator[Compilation]:
 
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called, or take it from the cache."""
+    _use_cache()  # before Numba asks where it is
     dispatcher: Any = njit(cache=True)(function)
     return dispatcher  # type: ignore[no-any-return]  # called like the function that it is made from

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from sim import placement, wire
 from sim.building import NO_SLOTS, ModelBuilder
+from sim.cluster import Cluster, Worker
 from sim.hospital import AUTHORITY, SERVER, Hospital
 from sim.model import FIFO
 from sim.profiles import Profile
-from sim.routing import Cluster, Worker
 from sim.scenario import Scenario, Wire
 
 

@@ -56,14 +56,14 @@ def name_key(*words: str | int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), 'little', signed=True)
 
 
-@njit(cache=True, inline='always')
+@njit(inline='always')
 def _mix64(h):
     h = (h ^ (h >> np.uint64(30))) * _MIX_A
     h = (h ^ (h >> np.uint64(27))) * _MIX_B
     return h ^ (h >> np.uint64(31))
 
 
-@njit(cache=True, inline='always')
+@njit(inline='always')
 def _absorb(h, word):
     return _mix64(h ^ _mix64(np.uint64(word) + _GOLDEN))
 

@@ -97,6 +97,7 @@ class Hops:
     wrap_bytes: Ints  # LINK: what messaging and transport add on this leg, spread over the segments
     segment_bytes: Ints  # LINK
     window: Ints  # LINK: segments in the network at a time
+    legs_behind: Ints  # LINK: legs of the same transfer that follow this one
 
 
 @dataclass(frozen=True)

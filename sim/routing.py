@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from sim import laws, wire
-from sim.building import Hop, ModelBuilder
+from sim import wire
+from sim.building import Hop
+from sim.cluster import Cluster, Worker
+from sim.costing import Costing
 from sim.flows import CRYPTO_STAGES, DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, TELL, UP, Stage
 from sim.hospital import SERVER
 from sim.model import (
@@ -34,12 +36,10 @@ from sim.model import (
     SLOTS,
     TRANSMITS,
 )
-from sim.profiles import Cost, MissingCost, Noise, Profile
-from sim.scenario import AccessPointKind, Crypto, Scenario, Wire
-from sim.suites import variant
+from sim.profiles import MissingCost, Profile
+from sim.scenario import AccessPointKind, Scenario, Wire
 
 WORKERS = ('crypto', 'authority')  # places that take their messages from the broker's queues
-NO_COST = Cost((0.0,), (0.0,), ('0 s',), 'op', Noise('constant', (), '', '', None), 'no cipher', 'primary', None)
 
 
 @dataclass(frozen=True)
@@ -69,31 +69,6 @@ class FlowSizes:
 
 
 @dataclass(frozen=True)
-class Worker:
-    """A station that works on messages, and the links between it and the broker."""
-
-    station: int
-    profile: Profile
-    from_broker: tuple[int, ...]
-    to_broker: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Stations and profiles of the computers."""
-
-    broker: int
-    broker_profile: Profile
-    server: int
-    server_profile: Profile
-    pods: tuple[int, ...]
-    pod_profiles: tuple[Profile, ...]  # in the order of the pods' law_offset
-    wire: Wire  # between each of them and the cluster's switch
-    workers: Mapping[str, Worker]  # all that open devices' messages: the pods and the server, by their names
-    authority: Worker | None
-
-
-@dataclass(frozen=True)
 class LoweredRoute:
     """The hops of one flow, and its bytes to and from the device."""
 
@@ -118,41 +93,6 @@ class Leg(NamedTuple):
     rate_bps: float
     latency_s: float
     radio: int = NO_RADIO
-
-
-class Costing:
-    """Finds the curve and the law of a stage in a profile, adding each to the model once."""
-
-    def __init__(self, builder: ModelBuilder, crypto: Crypto) -> None:
-        self._builder, self._implementation = builder, crypto.implementation
-        self._variants = {'aead.': crypto.aead, 'kem.': crypto.kem, 'sig.': crypto.signature}
-        self._blocks: dict[tuple[tuple[str, ...], str], tuple[int, int]] = {}
-
-    def rows(self, profiles: tuple[Profile, ...], stage: str) -> tuple[int, int]:
-        """Return the first curve and the first law of a stage, a consecutive row of each for every profile."""
-        key = (tuple(profile.sha256 for profile in profiles), stage)
-        if key not in self._blocks:
-            costs = [self._cost(profile, stage) for profile in profiles]
-            curves = [(cost.amounts, cost.seconds) for cost in costs]
-            kinds = [(laws.LAW_NAMES.index(cost.noise.law), cost.noise.parameters) for cost in costs]
-            self._blocks[key] = self._builder.curve_block(curves), self._builder.law_block(kinds)
-        return self._blocks[key]
-
-    def constant(self, seconds: float) -> tuple[int, int]:
-        """Return curve and law of a delay that is always the same."""
-        return self._builder.curve((0.0,), (seconds,)), self._builder.law(laws.CONSTANT)
-
-    def _cost(self, profile: Profile, stage: str) -> Cost:
-        kind = stage.split('.', maxsplit=1)[0] + '.'
-        name = self._variants.get(kind, 'any')
-        if name == 'none':
-            return NO_COST
-        is_interpreted = kind == 'aead.' and profile.runs_python
-        return profile.cost(stage, variant(name, self._implementation if is_interpreted else 'native'))
-
-    def delay(self, seconds_max: float) -> tuple[int, int]:
-        """Return curve and law of a delay that is uniform between zero and a maximum."""
-        return self._builder.curve((0.0,), (seconds_max,)), self._builder.law(laws.UNIFORM, 0.0, 1.0)
 
 
 class Router:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from sim import placement
 from sim.building import ModelBuilder
+from sim.cluster import Cluster
+from sim.costing import Costing
 from sim.flows import FRESH_KEY, KEY_FLOWS, PAIRWISE, SIGNED, TRUST_OPTIONS, Table
 from sim.hospital import BACKUP, PRIMARY, SERVER, Hospital
 from sim.infrastructure import Links
 from sim.origin import Origin
 from sim.profiles import MissingCost, Profile
-from sim.routing import Cluster, Costing, FlowSizes, Path, Router
+from sim.routing import FlowSizes, Path, Router
 from sim.scenario import Crypto, DeviceClass, Scenario
 from sim.yaml_source import Location, spell_key
 

@@ -231,7 +231,7 @@ def segment_arrives(m, work_row):
     """Let a segment join the next leg; at the end of the last, let the next one enter."""
     work = work_at(m.works, work_row)
     slot, leg, segment = work.job, work.hop + 1, work.segment
-    job, last_leg = job_at(m.jobs, slot), hop_at(m.hops, work.hop).last_leg
+    job, last_leg = job_at(m.jobs, slot), work.hop + hop_at(m.hops, work.hop).legs_behind
     is_void = job.delivery != work.delivery  # the consumer that it went to has died
     while not is_void and leg <= last_leg and station_of(m, slot, leg) == NONE:
         leg += 1

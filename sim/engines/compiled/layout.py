@@ -36,7 +36,7 @@ LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
 HOP = np.dtype([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
     ('radio', 'i4'), ('window', 'i4'), ('key', 'i8'), ('amount', 'f8'), ('base', 'f8'), ('latency_s', 'f8'),
-    ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('last_leg', 'i8'),
+    ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('legs_behind', 'i8'),
 ], align=True)
 ROUTE = np.dtype([
     ('first', 'i8'), ('end', 'i8'), ('stream', 'i4'), ('flow', 'i4'), ('class_row', 'i4'), ('priority', 'i4'),

@@ -19,7 +19,7 @@ from sim.engines.compiled.layout import (
     TABLES,
     Records,
 )
-from sim.model import LINK, PREEMPTIVE, Model
+from sim.model import PREEMPTIVE, Model
 from sim.results.histogram import N_BINS
 from sim.results.recording import Trace
 
@@ -195,12 +195,6 @@ def _hops(model: Model) -> Records:
         curve = model.hops.curve[row]
         hops['base'][row] = laws.cost(curves.amounts, curves.seconds, curves.first[curve], curves.n[curve],
                                       model.hops.amount[row])
-    ends = model.routes.hop_first + model.routes.n_hops
-    is_last = np.isin(np.arange(hops.size) + 1, ends)
-    for row in range(hops.size - 1, -1, -1):
-        goes_on = (not is_last[row] and hops['kind'][row] == LINK and hops['kind'][row + 1] == LINK
-                   and hops['stage'][row] == hops['stage'][row + 1])
-        hops['last_leg'][row] = hops['last_leg'][row + 1] if goes_on else row
     return hops
 
 

@@ -12,7 +12,8 @@ from sim.laws import CONSTANT, EMPIRICAL, SERVICE, empirical_noise, noise, unifo
 from sim.model import Hops, Model
 
 HOP_FIELDS = ('kind', 'station', 'stage', 'place', 'step', 'key', 'curve', 'law', 'amount', 'latency_s', 'flags',
-              'radio', 'crypto_ratio', 'n_bytes', 'wrap_bytes', 'segment_bytes', 'window')
+              'radio', 'crypto_ratio', 'n_bytes', 'wrap_bytes', 'segment_bytes', 'window',
+              'legs_behind')
 
 
 class HopRow:
@@ -37,6 +38,7 @@ class HopRow:
     wrap_bytes: int
     segment_bytes: int
     window: int
+    legs_behind: int
 
     def __init__(self, row: int, values: tuple[Any, ...]) -> None:
         self.row = row

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from sim.engines.reference.stations import Work
 from sim.laws import transmission
-from sim.model import LINK
 
 if TYPE_CHECKING:
     from sim.engines.reference.engine import Engine
@@ -26,10 +25,7 @@ class Transfer:
     def __init__(self, engine: Engine, job: Job, first: int) -> None:
         hops = job.route.hops
         self.engine, self.job = engine, job
-        self.first = self.last = first  # positions of the first and the last leg
-        while self.last + 1 < len(hops) and hops[self.last + 1].kind == LINK and (
-                hops[self.last + 1].stage == hops[first].stage):
-            self.last += 1
+        self.first, self.last = first, first + hops[first].legs_behind  # positions of the first and the last leg
         self.n_segments = max(1, -(-hops[first].n_bytes // hops[first].segment_bytes))
         self._entered = 0
         self._arrived = 0
