@@ -13,7 +13,7 @@ from rich.text import Text
 from analysis.formats import seconds, share
 from analysis.sheets import Cell, Sheet, deadline_sheet, flow_sheet, rows_of
 from analysis.tables import Fitting, security_line
-from analysis.words import measured, rounds_said
+from analysis.words import THIN, THIN_NOTE, is_thin, measured, rounds_said
 from sim.results.folder import Run
 
 PARTS = (('measured_round_trip', 'round trip'), ('measured_waiting', 'waiting at workers'),
@@ -62,7 +62,8 @@ def chain_sheet(run: Run) -> Sheet:
     lines = [(Cell(flow), Cell(name), *_percentiles(rows[metric, flow, None]))
              for flow in flows for metric, name in PARTS]
     return Sheet(f'Measured on hardware{_padded(run)}', ('flow', 'of it', 'messages', *PERCENTILES), lines, n_left=2,
-                 note='from the twin to the last worker and back; broker and wire: what is left of the round trip')
+                 note='from the twin to the last worker and back; broker and wire: what is left of the round trip; '
+                      f'{THIN_NOTE}')
 
 
 def stage_sheet(run: Run) -> Sheet:
@@ -74,7 +75,9 @@ def stage_sheet(run: Run) -> Sheet:
 
 
 def _percentiles(row: dict[str, float | None]) -> Sequence[Cell]:
-    return [Cell(f'{row["n"]:,}', row['n']), *(Cell(seconds(row[name]), row[name], 's') for name in PERCENTILES)]
+    n = row['n'] or 0
+    return [Cell(f'{n:,}', n), *(Cell(seconds(row[name]) + (THIN if is_thin(name, n) else ''), row[name], 's')
+                                 for name in PERCENTILES)]
 
 
 def pace(run: Run) -> str:
