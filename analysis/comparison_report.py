@@ -30,6 +30,11 @@ class Side:
         return world_said(self.runs[0].manifest)
 
     @property
+    def label(self) -> str:
+        """What it is called beside one of another world."""
+        return f'{self.name} ({self.world})' if self.runs[0].is_measured else self.name
+
+    @property
     def seeds(self) -> list[int]:
         """The seeds of its runs."""
         return [run.manifest['seed'] for run in self.runs]
@@ -79,8 +84,8 @@ def render_comparison(sides: Sequence[Side], differences: Sequence[pl.DataFrame]
     return render_page(
         'comparison.html', sides=sides, parts=parts, figures=drawn(figures),
         is_measured=any(run.is_measured for side in sides for run in side.runs),
-        claims=[(side.name, security_said(side.runs[0].manifest.get('security'))) for side in sides],
-        warnings=[(side.name, run.manifest['seed'], warning) for side in sides for run in side.runs
+        claims=[(side.label, security_said(side.runs[0].manifest.get('security'))) for side in sides],
+        warnings=[(side.label, run.manifest['seed'], warning) for side in sides for run in side.runs
                   for warning in run.manifest.get('warnings', ())])
 
 

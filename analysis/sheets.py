@@ -254,13 +254,14 @@ def comparison_sheet(differences: pl.DataFrame, base: str, other: str, worlds: t
     lines = [_compared(row) for row in (*different.iter_rows(named=True),
                                         *(lacking.iter_rows(named=True) if is_of_one else ()))]
     marks = [f'\n{world}'.replace(', ', ',\n') if world else '' for world in worlds]
+    names = [f'{name} ({world})' if world else name for name, world in zip((base, other), worlds, strict=True)]
     title = f'{other} against {base}'
     title += f' ({worlds[1]}, against {worlds[0]})' if any(worlds) else ''
     return Sheet(
         title, ('metric', 'of', f'{_heading(base)}{marks[0]}', f'{_heading(other)}{marks[1]}', 'difference', '±', ''),
         lines,
         '; '.join(filter(None, (_pairs_said(paired, worlds), _same_said(paired.height - different.height),
-                                _lacking_said(lacking, base, other), THIN_NOTE if _is_thinned(lines) else ''))),
+                                _lacking_said(lacking, *names), THIN_NOTE if _is_thinned(lines) else ''))),
         n_left=2, strong=frozenset(different['is_settled'].arg_true().to_list()))
 
 

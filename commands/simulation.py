@@ -128,8 +128,8 @@ def compare(
     for other, table in zip(sides[1:], differences, strict=True):
         show(Fitting(comparison_sheet(table, sides[0].name, other.name, worlds(sides[0], other))))
     for side in sides:
-        show(security_line(side.runs[0], side.name))
-        for line in warning_lines(side.runs, side.name):
+        show(security_line(side.runs[0], side.label))
+        for line in warning_lines(side.runs, side.label):
             show(line)
     with unwinding():
         say(f'report: {write_comparison(sides, differences, out / "compare")}\n')
