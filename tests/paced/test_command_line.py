@@ -36,7 +36,8 @@ def test_a_run_leaves_its_folder_and_nothing_else(tmp_path: Path) -> None:
                   temporary=tmp_path / 'tmp')
     code, out, errors = ended(command)
     assert (code, errors) == (0, '')
-    for words in ('Host testbed', 'crypto, server on hardware', 'On hardware', 'broker and wire', 'aead.open', 'Pace:'):
+    for words in ('Host testbed', 'crypto, server on hardware', 'Measured on hardware', 'in part simulated',
+                  'broker and wire', 'aead.open', 'Pace:'):
         assert words in out
     (folder,) = (tmp_path / 'out').glob('lab-*/seed-1-*')
     assert sorted(path.name for path in folder.iterdir()) == [
