@@ -108,7 +108,8 @@ class Hardware:
         The queues of which it is told now and then how many messages wait in them.
     """
 
-    def __init__(self, run: str, line: Line, queues: Mapping[Place, Sequence[int]], counted: Sequence[str] = ()) -> None:
+    def __init__(self, run: str, line: Line, queues: Mapping[Place, Sequence[int]],
+                 counted: Sequence[str] = ()) -> None:
         self._run, self._line = run, line
         fed = [(place, each) for place, every in queues.items() for each in every]
         self.process = Apart(_carry, run, line, fed, counted)
@@ -218,17 +219,21 @@ class _Carrier:
             except OSError:
                 self._stop.set()
 
+    def _publisher(self) -> Connection:
+        """Open a connection to publish on; the twin is told when the broker stops taking what comes there."""
+        connection = self._line.connect('publish')
+        connection.hear_blocked(lambda reason: self._tell(Blocked(reason, time.monotonic_ns())))
+        return connection
+
     def _publish(self, outbox: 'queue.SimpleQueue[_Outgoing | None]') -> None:
         pauses = random.Random()
-        connection: Connection | None = retried(lambda: self._line.connect('publish'), pauses, self._stop.wait, BACKOFF)
+        connection: Connection | None = retried(self._publisher, pauses, self._stop.wait, BACKOFF)
         self._is_open()
 
         def attempt(outgoing: _Outgoing) -> Published:
             nonlocal connection
             try:
-                if connection is None:
-                    connection = self._line.connect('publish')
-                    connection.hear_blocked(lambda reason: self._tell(Blocked(reason, time.monotonic_ns())))
+                connection = connection or self._publisher()
                 return connection.publish(exchange_of(self._run, outgoing.place), key_of(outgoing.priority),
                                           outgoing.raw, message_id=outgoing.message_id, priority=outgoing.priority)
             except UnavailableError:
