@@ -11,7 +11,7 @@ import polars as pl
 from analysis.interval_figures import comparable, comparison_figure
 from analysis.page import drawn, render_page
 from analysis.sheets import comparison_sheet
-from analysis.words import security_said
+from analysis.words import security_said, world_said
 from sim.results.folder import Run, complete_file
 
 NAME_CHARS_MAX = 120  # of the names in a file's name
@@ -23,6 +23,16 @@ class Side:
 
     name: str
     runs: Sequence[Run]
+
+    @property
+    def world(self) -> str:
+        """In what world its numbers came about."""
+        return world_said(self.runs[0].manifest)
+
+    @property
+    def label(self) -> str:
+        """What it is called beside one of another world."""
+        return f'{self.name} ({self.world})' if self.runs[0].is_measured else self.name
 
     @property
     def seeds(self) -> list[int]:
@@ -47,9 +57,16 @@ def write_comparison(sides: Sequence[Side], differences: Sequence[pl.DataFrame],
     return folder / page_name(sides)
 
 
+def worlds(base: Side, other: Side) -> tuple[str, str]:
+    """Return how the columns of two sides are marked: not at all if both are simulated."""
+    is_marked = any(run.is_measured for side in (base, other) for run in side.runs)
+    return (base.world, other.world) if is_marked else ('', '')
+
+
 def page_name(sides: Sequence[Side]) -> str:
     """Return the name of the page: those of the sides, and a digest of their scenarios and seeds."""
-    compared = [(side.runs[0].manifest.get('scenario_hash'), side.name, side.seeds) for side in sides]
+    compared = [(side.runs[0].manifest.get('scenario_hash'), side.name, side.world,
+                 [run.folder.name for run in side.runs]) for side in sides]
     names = f'{"-and-".join(side.name for side in sides[1:])}-against-{sides[0].name}'[:NAME_CHARS_MAX]
     return f'{names}-{hashlib.sha256(repr(compared).encode()).hexdigest()[:8]}.html'
 
@@ -62,11 +79,13 @@ def render_comparison(sides: Sequence[Side], differences: Sequence[pl.DataFrame]
         if changes.height:
             figures[f'changes-{i}'] = (comparison_figure(changes),
                                        f'Differences of {other.name} from {base.name}, with 95 % intervals')
-        parts.append((f'changes-{i}', comparison_sheet(table, base.name, other.name), unlike(base, other)))
+        sheet = comparison_sheet(table, base.name, other.name, worlds(base, other))
+        parts.append((f'changes-{i}', sheet, unlike(base, other)))
     return render_page(
         'comparison.html', sides=sides, parts=parts, figures=drawn(figures),
-        claims=[(side.name, security_said(side.runs[0].manifest.get('security'))) for side in sides],
-        warnings=[(side.name, run.manifest['seed'], warning) for side in sides for run in side.runs
+        is_measured=any(run.is_measured for side in sides for run in side.runs),
+        claims=[(side.label, security_said(side.runs[0].manifest.get('security'))) for side in sides],
+        warnings=[(side.label, run.manifest['seed'], warning) for side in sides for run in side.runs
                   for warning in run.manifest.get('warnings', ())])
 
 

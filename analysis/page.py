@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -10,8 +11,10 @@ from matplotlib.figure import Figure
 
 from analysis.figures import to_svg
 from analysis.formats import spell
-from analysis.words import subject
+from analysis.words import rounds_said, subject
+from sim.results.folder import Run
 
+ROUNDS_SHOWN = 20
 TEMPLATES = Path(__file__).resolve().parent / 'templates'
 
 
@@ -21,6 +24,16 @@ def render_page(template: str, **context: object) -> str:
                               trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {'exact': exact, 'subject': subject}
     return environment.get_template(template).render(**context)
+
+
+def learning_parts(run: Run) -> dict[str, Any]:
+    """Return what a page says of the learning of one run."""
+    rounds = run.table('rounds')
+    return {
+        'rounds': rounds.head(ROUNDS_SHOWN).to_dicts(), 'n_rounds': rounds.height,
+        'round_metrics': [row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
+        'rounds_said': rounds_said(run.summary) if run.scenario['learning'] else None,
+    }
 
 
 def exact(value: float | None, unit: str, shown: str | None = None) -> Markup:

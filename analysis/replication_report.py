@@ -7,10 +7,11 @@ each run has a page of its own.
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.asked import asked
 from analysis.interval_figures import replications_figure
 from analysis.page import drawn, render_page
 from analysis.replications import intervals, set_name, summarise, write
-from analysis.report import QUEUES_SHOWN, STATIONS_SHOWN, asked
+from analysis.report import QUEUES_SHOWN, STATIONS_SHOWN
 from analysis.sheets import (
     cause_sheet,
     crypto_sheet,
@@ -24,6 +25,7 @@ from analysis.sheets import (
     station_sheet,
 )
 from analysis.words import of_several, rounds_said
+from sim.errors import InputError
 from sim.results.folder import Run, complete_folder
 
 
@@ -50,7 +52,9 @@ def write_replications(runs: Sequence[Run], folder: Path) -> Path:
         If the disk is full, or refuses for another reason.
     """
     for run in runs:
-        run.check_has_page()
+        if run.is_measured:
+            raise InputError(f"'{run.folder}' is of a run on hardware; such runs have a page each and none together: "
+                             'name one, or compare them')
     target = folder / set_name([run.manifest['seed'] for run in runs])
     with complete_folder(target) as partial:
         write(runs, partial)

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from analysis import figures
+from analysis.asked import asked
 from analysis.formats import spell
-from analysis.page import drawn, render_page
+from analysis.hardware_report import render_hardware
+from analysis.page import drawn, learning_parts, render_page
 from analysis.sheets import (
     Rows,
     cause_sheet,
@@ -37,18 +38,13 @@ from analysis.words import (
     is_thin,
     measured,
     measured_s,
-    primitives_used,
-    rounds_said,
     seconds,
-    security_said,
 )
 from sim.errors import InputError, IomtwinError
 from sim.results.folder import Run, complete_file, read_run
-from sim.values import Size
 
 STATIONS_SHOWN = 10
 QUEUES_SHOWN = 20
-ROUNDS_SHOWN = 20
 
 
 def write_report(folder: Path) -> Path:
@@ -67,9 +63,8 @@ def write_report(folder: Path) -> Path:
         If the page cannot be written.
     """
     run = read_run(folder)
-    run.check_has_page()
     try:
-        text = render(run)
+        text = render_hardware(run) if run.is_measured else render(run)
     except (IomtwinError, MemoryError):
         raise
     except Exception as error:  # what one file says and another does not can show anywhere in the page
@@ -93,57 +88,9 @@ def render(run: Run) -> str:
         deadlines=deadline_sheet(rows), crypto=crypto_sheet(rows), causes=cause_sheet(rows), keys=key_sheet(rows),
         devices=device_sheet(rows),
         stations=station_sheet([run], STATIONS_SHOWN), queues=queue_sheet([run], QUEUES_SHOWN),
-        rounds=rounds.head(ROUNDS_SHOWN).to_dicts(), n_rounds=rounds.height,
-        round_metrics=[row for row in run.summary if row['metric'] in ('round_time', 'distribution_time')],
-        rounds_said=rounds_said(run.summary) if scenario['learning'] else None,
-        figures=drawn(_figures(run, classes, rounds)), measured=measured(scenario),
+        **learning_parts(run), figures=drawn(_figures(run, classes, rounds)), measured=measured(scenario),
         measured_s=measured_s(scenario), warm_up_s=seconds(scenario['warm_up']),
     )
-
-
-def asked(scenario: Tree, security: Tree | None) -> list[tuple[str, str]]:
-    """Return what the run was to show, and what its manifest says that its cryptography claims, in words."""
-    crypto, learning = scenario['crypto'], scenario['learning']
-    wards = ', '.join(f'{ward["count"]} {kind} ({ward["beds"]} beds each)'
-                      for kind, ward in scenario['wards'].items())
-    nodes = ', '.join(f'{name} ({Path(node["profile"]).stem})' for name, node in scenario['edge']['nodes'].items())
-    n = 1 if crypto['placement'] == 'sequential' else crypto['replicas']
-    workers = 'one worker' if n == 1 else f'{n} workers'
-    signed = 'signed' if crypto['sign_updates'] else 'not signed'
-    keys = scenario['keys']
-    drain = _time(scenario['drain'])
-    outages = [f'{outage["target"]} from {_time(outage["begin"])} to {_time(outage["end"])}'
-               for outage in scenario['outages']]
-    return [
-        ('Time', f'{measured(scenario)}; drain up to {drain}'),
-        ('Wards', wards),
-        ('Edge nodes', nodes),
-        *([] if security is None else [('Cryptography', ', '.join(primitives_used(security)))]),
-        ('Placement', f'{crypto["placement"]}, {workers}, prefetch {crypto["prefetch"]}'),
-        ('Learning', 'none' if learning is None else _asked_learning(learning)),
-        *([] if learning is None else [('Its keys', f'{crypto["learning_keys"]}; updates {signed}')]),
-        ('Keys of devices', 'there, and last' if keys is None else _asked_keys(keys)),
-        ('Outages', '; '.join(outages) or 'none'),
-        *security_said(security),
-    ]
-
-
-def _asked_keys(keys: Tree) -> str:
-    rotation = keys['rotation']
-    rounds = f' or {rotation["rounds"]} rounds' if rotation['rounds'] else ''
-    revoked = [f'{each["devices"]}{"" if each["index"] is None else " " + str(each["index"])} at {_time(each["at"])}'
-               for each in keys['revocations']]
-    return (f'new ones after {_time(rotation["every"])}{rounds}, overlap {_time(keys["overlap"])}'
-            + (f'; revoked: {", ".join(revoked)}' if revoked else ''))
-
-
-def _asked_learning(learning: Tree) -> str:
-    model, update = (spell(TypeAdapter(Size).validate_python(learning[key]), 'B')
-                     for key in ('model', 'update'))
-    chosen, quorum = spell(learning['fraction'], '1'), spell(learning['quorum'], '1')
-    clients, deadline = ', '.join(learning['clients']), _time(learning['deadline'])
-    return (f'{learning["rounds"]} rounds on {clients}: {chosen} of them a round, quorum {quorum}, '
-            f'deadline {deadline}, model {model}, update {update}')
 
 
 def flow_names(summary: list[Row]) -> list[str]:
@@ -256,7 +203,3 @@ def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str,
 def _reasons(manifest: Tree) -> str:
     found = manifest.get('invalid_because') or 'the manifest does not say why'
     return found if isinstance(found, str) else '; '.join(map(str, found))
-
-
-def _time(text: str) -> str:
-    return spell(seconds(text), 's')

@@ -238,16 +238,30 @@ def _stations(runs: Sequence[Run]) -> pl.DataFrame:
         *(pl.col(name).mean() for name in ('served', 'dropped', 'redelivered')))
 
 
-def comparison_sheet(differences: pl.DataFrame, base: str, other: str) -> Sheet:
-    """Return the paired differences that are not zero in every pair, settled ones marked; then what a side lacks."""
+def comparison_sheet(differences: pl.DataFrame, base: str, other: str, worlds: tuple[str, str] = ('', '')) -> Sheet:
+    """Return the differences that are not zero in every pair, settled ones marked; then what a side lacks.
+
+    Parameters
+    ----------
+    worlds
+        In what world the numbers of each side came about, as `words.world_said` has it; empty texts where that is the
+        same simulation for both. Of two worlds, what one lacks is counted only: a measurement lacks much.
+    """
     paired = differences.filter(pl.col('n_pairs') > 0)
     different = paired.filter((pl.col('difference') != 0) | (pl.col('ci95_low') != pl.col('ci95_high')))
     lacking = differences.filter(pl.col('n_pairs') == 0)
-    lines = [_compared(row) for row in (*different.iter_rows(named=True), *lacking.iter_rows(named=True))]
+    is_of_one = worlds[0] == worlds[1]
+    lines = [_compared(row) for row in (*different.iter_rows(named=True),
+                                        *(lacking.iter_rows(named=True) if is_of_one else ()))]
+    marks = [f'\n{world}'.replace(', ', ',\n') if world else '' for world in worlds]
+    names = [f'{name} ({world})' if world else name for name, world in zip((base, other), worlds, strict=True)]
+    title = f'{other} against {base}'
+    title += f' ({worlds[1]}, against {worlds[0]})' if any(worlds) else ''
     return Sheet(
-        f'{other} against {base}', ('metric', 'of', *map(_heading, (base, other)), 'difference', '±', ''), lines,
-        '; '.join(filter(None, (_pairs_said(paired), _same_said(paired.height - different.height),
-                                _lacking_said(lacking, base, other), THIN_NOTE if _is_thinned(lines) else ''))),
+        title, ('metric', 'of', f'{_heading(base)}{marks[0]}', f'{_heading(other)}{marks[1]}', 'difference', '±', ''),
+        lines,
+        '; '.join(filter(None, (_pairs_said(paired, worlds), _same_said(paired.height - different.height),
+                                _lacking_said(lacking, *names), THIN_NOTE if _is_thinned(lines) else ''))),
         n_left=2, strong=frozenset(different['is_settled'].arg_true().to_list()))
 
 
@@ -264,8 +278,13 @@ def _compared(row: dict[str, Any]) -> tuple[Cell, ...]:
             Cell('*' if row['is_settled'] else ''))
 
 
-def _pairs_said(paired: pl.DataFrame) -> str:
+def _pairs_said(paired: pl.DataFrame, worlds: tuple[str, str]) -> str:
     n = int(paired['n_pairs'].max() or 0)  # type: ignore[arg-type]  # a count
+    if n and not paired['is_paired'].all():
+        return f"{n} runs or more on each side, the unit of every interval; ±: Welch's 95 % interval of the difference"
+    if n and any(worlds):
+        return (f'{n} {"runs" if n > 1 else "run, and no interval; make more"}, each against that of its seed, with '
+                'the same arrivals; ±: the 95 % interval of the difference, of which the unit is the run')
     if n < 2:
         return 'one pair of runs: no interval; use --replications' if n else 'the two have no metric in common'
     return (f'{n} pairs of runs with common random numbers; ±: the 95 % interval of the difference; *: it excludes '

@@ -29,6 +29,31 @@ class Interval:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
+def welch_interval(base: Sequence[float], other: Sequence[float]) -> Interval:
+    """Return the difference other - base of the means of two independent samples, with Welch's 95 % interval.
+
+    The bounds are None unless each sample has two values or more; `n` counts those of the smaller one.
+
+    References
+    ----------
+    Welch (1947), "The generalization of 'Student's' problem when several different population variances are involved",
+    Biometrika 34, 28-35.
+    """
+    means = [math.fsum(values) / len(values) for values in (base, other)]
+    difference, n = means[1] - means[0], min(len(base), len(other))
+    if n < 2:
+        return Interval(n, difference, None, None)
+    squares = [math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)
+               for values, mean in zip((base, other), means, strict=True)]
+    total = sum(squares)
+    if total == 0.0:
+        return Interval(n, difference, difference, difference)
+    freedom = total**2 / sum(square**2 / (len(values) - 1)
+                             for square, values in zip(squares, (base, other), strict=True))
+    half = float(student_t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(total)
+    return Interval(n, difference, difference - half, difference + half)
+
+
 def t_interval(values: Sequence[float]) -> Interval:
     """Return mean and interval of one or more independent values."""
     n = len(values)

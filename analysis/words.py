@@ -86,6 +86,14 @@ def _clock(at_s: float) -> str:
     return text + (f' of day {int(days) + 1:,}' if days else '')
 
 
+def world_said(manifest: Mapping[str, Any]) -> str:
+    """Return in what world the numbers of a run came about: simulated, or measured, and on what."""
+    facts = manifest.get('hardware')
+    if manifest.get('world') != 'hil' or facts is None:
+        return 'simulated'
+    return f'measured, {facts["testbed"]}{", padded" if facts["is_padded"] else ""}'
+
+
 def security_said(security: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Return what a manifest says that cryptography claims, in words; nothing of one that says nothing."""
     if security is None:

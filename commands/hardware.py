@@ -73,7 +73,7 @@ def hil_run(
 ) -> None:
     """Run a scenario in real time, with bound places done by real workers, and leave a run folder."""
     from analysis.hardware import hardware_tables
-    from analysis.progress import progress_bar, waiting_line
+    from commands.live import live_table
     from hil.inventory import load_inventory
     from hil.paced.running import execute, plan
     from sim.loading import load
@@ -89,10 +89,8 @@ def hil_run(
     target = scenario_folder(out, chosen, made.lowered.profiles) / f'seed-{chosen.seed}-{made.run}'
     if os.path.lexists(target):
         raise InputError(f"'{target}' is there already; choose another --run or --out")
-    with (unwinding(), complete_folder(target) as folder, waiting_line() as waiting,
-          progress_bar(chosen.name, [chosen.duration]) as progress):
-        write_run(folder, execute(made, waiting=waiting, progress=lambda now_s, n_jobs: progress(
-            0, min(now_s / chosen.duration, 1.0), n_jobs)))
+    with unwinding(), complete_folder(target) as folder, live_table(chosen.name, chosen.duration) as shown:
+        write_run(folder, execute(made, waiting=shown.waiting, onlooker=shown.onlooker))
     show(hardware_tables(read_run(target)))
     say(f'run: {target}\n')
 

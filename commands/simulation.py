@@ -93,9 +93,9 @@ def compare(
     out: Out = Path('results'),
 ) -> None:
     """Compare scenarios with the first: paired differences with 95 % intervals."""
-    from analysis.compare import common_seeds
+    from analysis.compare import check_comparable, common_seeds
     from analysis.compare import compare as compare_runs
-    from analysis.comparison_report import Side, write_comparison
+    from analysis.comparison_report import Side, worlds, write_comparison
     from analysis.sheets import comparison_sheet
     from analysis.tables import Fitting, security_line, warning_lines
     from sim.loading import load
@@ -117,6 +117,8 @@ def compare(
             seeds[name] = [plan.seed for plan in planned]
     for name in scenarios[1:]:
         common_seeds(seeds[scenarios[0]], seeds[name])
+        if scenarios[0] in given and name in given:
+            check_comparable(given[scenarios[0]], given[name])
     for plan in {id(plan.scenario): plan for plan in plans}.values():
         prepare(plan.scenario, plan.origin, plan.profiles)  # a mistake in the last is told before the first one runs
     simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out / 'compare'))  # not over richer runs
@@ -124,10 +126,10 @@ def compare(
     sides = [Side(_name(name, runs, is_given=name in given), runs) for name, runs in zip(scenarios, found, strict=True)]
     differences = [compare_runs(sides[0].runs, other.runs) for other in sides[1:]]
     for other, table in zip(sides[1:], differences, strict=True):
-        show(Fitting(comparison_sheet(table, sides[0].name, other.name)))
+        show(Fitting(comparison_sheet(table, sides[0].name, other.name, worlds(sides[0], other))))
     for side in sides:
-        show(security_line(side.runs[0], side.name))
-        for line in warning_lines(side.runs, side.name):
+        show(security_line(side.runs[0], side.label))
+        for line in warning_lines(side.runs, side.label):
             show(line)
     with unwinding():
         say(f'report: {write_comparison(sides, differences, out / "compare")}\n')

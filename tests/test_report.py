@@ -14,12 +14,13 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis import figures
+from analysis.asked import asked
 from analysis.compare import compare
 from analysis.comparison_report import Side, page_name, write_comparison
 from analysis.formats import spell
 from analysis.replication_report import write_replications
 from analysis.replications import intervals
-from analysis.report import asked, completed_latencies, flow_names, stage_times, write_report
+from analysis.report import completed_latencies, flow_names, stage_times, write_report
 from sim.loading import load
 from sim.results.contents import write_run
 from sim.results.folder import Run, complete_folder, read_run

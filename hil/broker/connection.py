@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -187,6 +187,14 @@ class Connection:
         """Let `receive` return at once, now or when it is called next; the one call that is another thread's."""
         with suppress(exceptions.ConnectionWrongStateError):  # whoever receives hears of the loss by himself
             self._connection.add_callback_threadsafe(self._hear_wake)
+
+    def hear_blocked(self, hear: Callable[[str], None]) -> None:
+        """Call a function with the broker's reason as soon as it says that it takes no messages of this connection.
+
+        It is called within whatever call waits for the broker meanwhile; pika's own callback comes after that call.
+        """
+        inner = self._connection._impl  # type: ignore[attr-defined]  # noqa: SLF001 - only there
+        inner.add_on_connection_blocked_callback(lambda _, frame: hear(str(frame.method.reason)))
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Let the broker forget a message."""

@@ -118,6 +118,18 @@ def _look(connection: Connection, run_id: str, queues: Sequence[str]) -> Run:
     return Run(run_id, n_twins > 0, sum(n for _, n in counts), sum(n for n, _ in counts))
 
 
+def ready(connection: Connection, queues: Sequence[str]) -> dict[str, int]:
+    """Return how many messages wait in each queue, those that are with a worker not counted.
+
+    Raises
+    ------
+    MissingError
+        If there is no such queue.
+    """
+    with connection.channel() as channel:
+        return {queue: channel.queue_declare(queue, passive=True).method.message_count for queue in queues}
+
+
 def _counts(connection: Connection, queue: str) -> tuple[int, int]:
     """Return the messages that wait in a queue, and its consumers; nothing of a queue that is not there."""
     try:

@@ -69,6 +69,12 @@ class Apart:
             self.receive()  # its last words
             raise self._ended() from None
 
+    def offer(self, item: object) -> None:
+        """Send it something that it can do without: nothing if it is behind, or gone."""
+        if select.select([], [self._pipe], [], 0.0)[1]:
+            with suppress(OSError):
+                self._pipe.send_bytes(pickle.dumps(item, pickle.HIGHEST_PROTOCOL))
+
     def receive(self) -> Any:
         """Return what it sent, when there is something.
 

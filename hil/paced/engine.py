@@ -22,8 +22,9 @@ from hil.ledger import Ledger
 from hil.paced.ahead import ArrivalsAhead
 from hil.paced.apart import Inbox
 from hil.paced.devices import Prepared
-from hil.paced.hardware import Happening, Refused
+from hil.paced.hardware import Blocked, Depths, Happening, Refused
 from hil.paced.messages import Messages, wire_number
+from hil.paced.moments import Moment, News
 from hil.paced.notes import Notes
 from hil.wire.codec import HEADER_BYTES_MAX, decode
 from hil.worker.hello import Hello
@@ -63,11 +64,13 @@ class PacedEngine(Engine):
         Let workers take at least as long as the simulation draws for their stages.
     watch
         Is called some times a second, and raises if the testbed is broken.
+    see
+        Is told as often how the run stands.
     """
 
     def __init__(self, binding: Binding, hardware: Hardware, devices: Devices, ledger: Ledger, messages: Messages, *,
                  only_bound: bool = False, is_padded: bool = False, trace: Trace = 'jobs',
-                 watch: Callable[[], None] = lambda: None) -> None:
+                 watch: Callable[[], None] = lambda: None, see: Callable[[Moment], None] | None = None) -> None:
         super().__init__(binding.model, trace=trace)
         self.notes = Notes((binding.model.warm_up_s, binding.model.duration_s))
         self._arrivals = self._ahead = ArrivalsAhead(binding.model, self.run_key)
@@ -75,6 +78,7 @@ class PacedEngine(Engine):
         self._ledger, self._messages, self._only_bound = ledger, messages, only_bound
         self._is_padded = is_padded
         self._watch, self._watched_s, self._looked_s = watch, -math.inf, -math.inf
+        self._see, self._news, self._depths = see, News(self.notes), Depths({})
         self._inbox = Inbox(*((hardware.process, *devices.processes) if binding.places else ()))
         self._begin_ns = 0
         self._made: dict[ChainId, Message] = {}  # by devices, for chains that are not due yet
@@ -141,6 +145,13 @@ class PacedEngine(Engine):
             self._watch()
             if progress is not None:
                 progress(now_s, self.record.recording.n_launched)
+            if self._see is not None:
+                self._see(self._moment(now_s))
+
+    def _moment(self, now_s: float) -> Moment:
+        chains, work = self._news.take()
+        return Moment(now_s, self.record.recording.n_launched, len(self.live), len(self._away), len(self._held),
+                      len(self._due), self._depths.ready, chains, work)
 
     # -- jobs to hardware and back ----------------------------------------------------------------------------
 
@@ -242,6 +253,10 @@ class PacedEngine(Engine):
                 self.notes.n_unprepared += 1
                 job, *_ = waiting
                 self._at(happening.prepared_ns, job, (*waiting, decode(happening.raw)), self._is_prepared)
+        elif isinstance(happening, Depths):
+            self._depths = happening
+        elif isinstance(happening, Blocked):
+            self.notes.blocked.append((self._elapsed_s(happening.blocked_ns), happening.reason))
         elif isinstance(happening, Refused):
             if self._ledger.refuse(happening.chain, happening.refused_ns):
                 job, chain = self._away.pop(happening.chain)

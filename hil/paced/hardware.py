@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection as Pipe
 from types import TracebackType
 from typing import Self
 
+from hil.broker import topology
 from hil.broker.backoff import Backoff, retried
 from hil.broker.connection import Connection, Delivery, Endpoint, Published, connect
 from hil.broker.credentials import Credentials
@@ -33,6 +34,7 @@ from hil.worker.hello import Hello, hello_in
 
 WAIT_S = 0.5  # how long a thread waits before it looks whether it is to stop
 REPLIES_PREFETCH = 100
+DEPTHS_EVERY_S = 1.0  # how often the broker is asked what waits in its queues
 BACKOFF = Backoff(attempts_max=60)
 
 
@@ -64,7 +66,22 @@ class Refused:
     refused_ns: int
 
 
-Happening = Replied | Refused | Prepared | Hello
+@dataclass(frozen=True)
+class Blocked:
+    """The broker has stopped taking messages, for want of memory or disk."""
+
+    reason: str  # in its own words
+    blocked_ns: int
+
+
+@dataclass(frozen=True)
+class Depths:
+    """How many messages were ready in each queue."""
+
+    ready: Mapping[str, int]
+
+
+Happening = Replied | Refused | Blocked | Depths | Prepared | Hello
 
 
 @dataclass(frozen=True)
@@ -87,11 +104,15 @@ class Hardware:
         To its broker.
     queues
         The places and priority classes that messages go to.
+    counted
+        The queues of which it is told now and then how many messages wait in them.
     """
 
-    def __init__(self, run: str, line: Line, queues: Mapping[Place, Sequence[int]]) -> None:
+    def __init__(self, run: str, line: Line, queues: Mapping[Place, Sequence[int]],
+                 counted: Sequence[str] = ()) -> None:
         self._run, self._line = run, line
-        self.process = Apart(_carry, run, line, [(place, each) for place, every in queues.items() for each in every])
+        fed = [(place, each) for place, every in queues.items() for each in every]
+        self.process = Apart(_carry, run, line, fed, counted)
 
     def __enter__(self) -> Self:
         """Start, and return when all connections are open."""
@@ -137,9 +158,9 @@ class Hardware:
         return found, n
 
 
-def _carry(pipe: Pipe, run: str, line: Line, queues: Sequence[tuple[str, int]]) -> None:
+def _carry(pipe: Pipe, run: str, line: Line, queues: Sequence[tuple[str, int]], counted: Sequence[str]) -> None:
     """Publish what the twin sends, and tell it what comes."""
-    with _Carrier(run, line, pipe, queues) as carrier:
+    with _Carrier(run, line, pipe, queues, counted) as carrier:
         for outgoing in sent(pipe):
             carrier.publish(outgoing)
 
@@ -147,12 +168,14 @@ def _carry(pipe: Pipe, run: str, line: Line, queues: Sequence[tuple[str, int]]) 
 class _Carrier:
     """The threads, in their process."""
 
-    def __init__(self, run: str, line: Line, pipe: Pipe, queues: Sequence[tuple[str, int]]) -> None:
-        self._run, self._line, self._pipe = run, line, pipe
+    def __init__(self, run: str, line: Line, pipe: Pipe, queues: Sequence[tuple[str, int]],
+                 counted: Sequence[str]) -> None:
+        self._run, self._line, self._pipe, self._counted = run, line, pipe, counted
         self._lock = threading.Lock()  # of the pipe
         self._outboxes = {each: queue.SimpleQueue[_Outgoing | None]() for each in queues}
         self._stop = threading.Event()
-        self._open = threading.Barrier(len(queues) + 1, lambda: self._tell(None))  # the first connection of each thread
+        n_threads = len(queues) + 1 + bool(counted)
+        self._open = threading.Barrier(n_threads, lambda: self._tell(None))  # the first connection of each
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -160,6 +183,8 @@ class _Carrier:
         self._start(self._listen)
         for outbox in self._outboxes.values():
             self._start(partial(self._publish, outbox))
+        if self._counted:
+            self._start(self._count)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -194,15 +219,21 @@ class _Carrier:
             except OSError:
                 self._stop.set()
 
+    def _publisher(self) -> Connection:
+        """Open a connection to publish on; the twin is told when the broker stops taking what comes there."""
+        connection = self._line.connect('publish')
+        connection.hear_blocked(lambda reason: self._tell(Blocked(reason, time.monotonic_ns())))
+        return connection
+
     def _publish(self, outbox: 'queue.SimpleQueue[_Outgoing | None]') -> None:
         pauses = random.Random()
-        connection: Connection | None = retried(lambda: self._line.connect('publish'), pauses, self._stop.wait, BACKOFF)
+        connection: Connection | None = retried(self._publisher, pauses, self._stop.wait, BACKOFF)
         self._is_open()
 
         def attempt(outgoing: _Outgoing) -> Published:
             nonlocal connection
             try:
-                connection = connection or self._line.connect('publish')
+                connection = connection or self._publisher()
                 return connection.publish(exchange_of(self._run, outgoing.place), key_of(outgoing.priority),
                                           outgoing.raw, message_id=outgoing.message_id, priority=outgoing.priority)
             except UnavailableError:
@@ -255,6 +286,18 @@ class _Carrier:
         """Wait for the others; the last one tells the twin."""
         with suppress(threading.BrokenBarrierError):  # one of them has told why
             self._open.wait()
+
+    def _count(self) -> None:
+        """Ask the broker now and then what waits in the queues, on a connection of its own."""
+        pauses, is_counting = random.Random(), False
+        while not self._stop.is_set():
+            connection = retried(lambda: self._line.connect('count'), pauses, self._stop.wait, BACKOFF)
+            if not is_counting:
+                self._is_open()
+                is_counting = True
+            with connection, suppress(UnavailableError):
+                while not self._stop.wait(DEPTHS_EVERY_S):
+                    self._tell(Depths(topology.ready(connection, self._counted)))
 
 
 def _served(connection: Connection | None) -> Connection | None:

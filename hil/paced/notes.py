@@ -53,6 +53,7 @@ class Notes:
     n_held: int = 0  # chains that waited for room in the ledger
     n_unprepared: int = 0  # chains that waited for their device
     n_dead_letters: int = 0
+    blocked: list[tuple[float, str]] = field(default_factory=list)  # the broker took nothing: since when, and why
     chains: list[tuple[object, ...]] = field(default_factory=list)
     work: list[tuple[object, ...]] = field(default_factory=list)
     _sent_late_s: dict[Chain, float] = field(default_factory=dict)  # of chains that are away
@@ -155,6 +156,10 @@ def why_invalid(notes: Notes, steal: float) -> list[str]:
     if steal > STEAL_MAX:
         found.append(f'{100 * steal:.1f} % of the processor time went to other guests of the host; expected at most '
                      f'{100 * STEAL_MAX:g} %')
+    if notes.blocked:
+        since_s, reason = min(notes.blocked)
+        found.append(f'the broker stopped taking messages {since_s:.1f} s after the beginning ({reason}); '
+                     'expected never: give it more memory or disk')
     work = pl.DataFrame(notes.work, WORK_COLUMNS, orient='row').filter(pl.col('wall_s') > 0.0)
     shares = work.group_by('stage', maintain_order=True).agg((pl.col('cpu_s') / pl.col('wall_s')).median())
     found += [f'{stage}: its thread had a processor for {100 * share:.0f} % of its time, in the median; expected at '

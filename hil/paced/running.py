@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hil.broker.names import check_run_id, new_run_id
+from hil.broker.names import DEAD, REPLY, check_run_id, exchange_of, new_run_id, queue_of
 from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import Provider, choose
 from hil.inventory import Inventory
@@ -22,6 +22,7 @@ from hil.paced.engine import PacedEngine
 from hil.paced.hardware import Hardware
 from hil.paced.learning import Rounds
 from hil.paced.messages import Messages, subjects
+from hil.paced.moments import Onlooker
 from hil.paced.notes import processor_times, why_invalid
 from hil.paced.real_time import real_time
 from hil.paced.testbed import Order, Testbed
@@ -115,13 +116,16 @@ class _Begun:
     hellos: list[Hello]
 
 
-def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress | None = None) -> Execution:
+def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress | None = None,
+            onlooker: Onlooker | None = None) -> Execution:
     """Run a plan once, in real time.
 
     Parameters
     ----------
     waiting
         Is told what is waited for while the testbed starts.
+    onlooker
+        Is told of the run while it goes on; the broker is asked for it what waits in the queues.
 
     Raises
     ------
@@ -132,11 +136,14 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
     """
     scenario, lowered = made.lowered.scenario, made.lowered
     rounds = Rounds(1 if scenario.learning is None else scenario.learning.model, scenario.seed)
-    with _begun(made, waiting) as begun:
+    with _begun(made, waiting, () if onlooker is None else _queues(made)) as begun:
+        if onlooker is not None:
+            onlooker.meet(begun.hellos)
         ledger = Ledger(run_id(begun.run), CHAINS_MAX, BYTES_MAX)
         engine = PacedEngine(made.binding, begun.hardware, begun.devices, ledger,
                              Messages(made.binding, begun.run, rounds), only_bound=made.only_bound,
-                             is_padded=made.inventory.padded, watch=begun.testbed.check)
+                             is_padded=made.inventory.padded, watch=begun.testbed.check,
+                             see=None if onlooker is None else onlooker.see)
         _load_compiled(lowered.model)
         with real_time() as scheduling:
             ticks = processor_times()
@@ -150,6 +157,13 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
         found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts, why_invalid(notes, steal))
     return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,
                      found)
+
+
+def _queues(made: Plan) -> list[str]:
+    """Return the names of the queues that hold a plan's messages, in the order of their way."""
+    places = made.binding.priorities().items()
+    return [*(queue_of(made.run, place, priority) for place, priorities in places for priority in priorities),
+            *(exchange_of(made.run, name) for name in (REPLY, DEAD))]
 
 
 def _n_device_processes() -> int:
@@ -187,8 +201,8 @@ def inspect(made: Plan, *, waiting: Waiting = lambda _: None) -> list[dict[str, 
 
 
 @contextmanager
-def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
-    """Start what a plan needs; end it behind."""
+def _begun(made: Plan, waiting: Waiting, counted: Sequence[str] = ()) -> Iterator[_Begun]:
+    """Start what a plan needs, and let the messages in some queues be counted; end it behind."""
     scenario, suite, name = made.lowered.scenario, made.lowered.scenario.crypto.suite, made.run
     assert suite is not None, 'bind refuses it'
     order = Order(suite, made.provider.name, made.binding.priorities(), scenario.crypto.prefetch, BODY_BYTES_MAX)
@@ -198,7 +212,7 @@ def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
         devices = stack.enter_context(
             Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX, _n_device_processes()))
         testbed.start_workers(devices.store, made.keys_file)
-        hardware = stack.enter_context(Hardware(name, testbed.line(), made.binding.priorities()))
+        hardware = stack.enter_context(Hardware(name, testbed.line(), made.binding.priorities(), counted))
         expected = {place: made.inventory.n_workers(place) for place in made.binding.priorities()}
         waiting('a word of all workers')
         is_far = made.keys_file is not None

@@ -35,6 +35,39 @@ class Security(BaseModel):
     forward_secrecy: str
 
 
+class Worker(BaseModel):
+    """What a worker of a run on hardware said of itself."""
+
+    model_config = ConfigDict(strict=True)
+
+    node: str
+    place: str
+    version: str
+    provider: str
+    machine: str
+    kernel: str
+    cores: Count
+    memory_mib: Count
+
+
+class Testbed(BaseModel):
+    """On what a run was made that is on hardware, and how the twin kept pace."""
+
+    model_config = ConfigDict(strict=True)
+
+    testbed: str
+    is_padded: bool
+    places: list[str]
+    model: str
+    broker: str
+    kem_provider: str
+    workers: list[Worker]
+    replies: dict[str, Count]
+    pacing: dict[str, float | None]
+    scheduling: str = ''
+    steal: float
+
+
 class Manifest(BaseModel):
     """What was run, with what, and whether it counts; runs are told apart by their seed, the rest is shown."""
 
@@ -50,6 +83,7 @@ class Manifest(BaseModel):
     invalid_because: str | list[str] | None = None
     warnings: list[str] = []
     security: Security | None = None
+    hardware: Testbed | None = None
     written_at: str = ''
     versions: dict[str, str] = {}
     git_commit: str | None = None
@@ -93,7 +127,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {  # of every table that a run may ha
     'keys': {'event': TEXT, 'cause': TEXT, 'class': TEXT, 'device': WHOLE, 'due_s': REAL, 'ended_s': REAL},
     # What workers measured, of a run on hardware: a row a chain of stages, and a row a stage.
     'chains': {'job': WHOLE, 'flow': TEXT, 'outcome': TEXT, 'round_trip_s': REAL, 'waiting_s': REAL, 'service_s': REAL,
-               'broker_and_wire_s': REAL},
+               'broker_and_wire_s': REAL, 'is_counted': TRUTH},
     'work': {'job': WHOLE, 'flow': TEXT, 'stage': TEXT, 'place': TEXT, 'node': TEXT, 'wall_s': REAL, 'cpu_s': REAL},
     'devices': {'class': TEXT, 'device': WHOLE},
     'stations': {'station': TEXT, 'kind': TEXT, 'servers': WHOLE, 'utilisation': REAL, 'served': WHOLE,

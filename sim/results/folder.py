@@ -59,17 +59,10 @@ class Run:
         """The resolved scenario as it stands in its file."""
         return read_tree(self.folder / 'scenario.yaml')
 
-    def check_has_page(self) -> None:
-        """Return if there can be a page of the run.
-
-        Raises
-        ------
-        InputError
-            If it is of a run on hardware.
-        """
-        if self.manifest.get('world') == 'hil':
-            raise InputError(f"'{self.folder}' is of a run on hardware, which has no page; read its tables as "
-                             'docs/hil.md says')
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is a run on hardware."""
+        return bool(self.manifest.get('world') == 'hil')
 
     def check_valid(self) -> None:
         """Return if the run may be compared with others, and averaged.
@@ -94,7 +87,7 @@ class Run:
         if name not in COLUMNS:
             raise InputError(f"'{name}' is no table of a run; {suggestion(name, COLUMNS)}")
         path = self.folder / f'{name}.parquet'
-        trace, is_measured = self.manifest.get('trace', 'none'), self.manifest.get('world') == 'hil'
+        trace, is_measured = self.manifest.get('trace', 'none'), self.is_measured
         due = {'jobs': trace != 'none', 'stages': trace == 'stages' and not is_measured, 'devices': not is_measured,
                'stations': not is_measured, 'chains': is_measured, 'work': is_measured}
         return read_table(path, name) if due.get(name) or path.exists() else pl.DataFrame()
