@@ -12,7 +12,7 @@ from sim import wire
 from sim.errors import suggestion
 from sim.hospital import AUTHORITY, CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.origin import Origin
-from sim.placement import reserved_cores, server_cores
+from sim.placement import cores_of, kept_cores, pods_per_node, server_cores
 from sim.profiles import Profile
 from sim.scenario import DeviceClass, Scenario
 from sim.values import RUN_S_MAX
@@ -116,9 +116,9 @@ def _edge(scenario: Scenario, profiles: Mapping[str, Profile]) -> Findings:
             yield ('edge', 'nodes', name), f"'{name}' is a name of another part of the hospital; rename the node"
     if node != SERVER and node not in nodes:
         yield ('broker', 'node'), _unknown(node, [SERVER, *nodes], 'edge.nodes')
-    for name, computer in nodes.items():
-        reserved = reserved_cores(scenario, name)
-        cores = profiles[computer.profile].cores.value
+    cores_of_nodes = cores_of(scenario, profiles)
+    for (name, cores), n_pods in zip(cores_of_nodes.items(), pods_per_node(scenario, profiles), strict=True):
+        reserved = kept_cores(scenario, name) + n_pods * scenario.crypto.pod_cores
         if reserved > cores:
             yield ('edge', 'nodes', name), (
                 f'has {cores:g} cores, but pods, broker and K3s reserve {reserved:g}; take fewer replicas or '
@@ -131,7 +131,7 @@ def _edge(scenario: Scenario, profiles: Mapping[str, Profile]) -> Findings:
             'a larger computer')
     if server_cores(scenario) < 1:
         yield ('edge', 'server', 'cores'), (
-            f'{scenario.edge.server.cores} cores leave none beside the {reserved_cores(scenario, SERVER):g} reserved; '
+            f'{scenario.edge.server.cores} cores leave none beside the {kept_cores(scenario, SERVER):g} reserved; '
             'take more, or move the broker or the key authority to a node')
 
 

@@ -64,7 +64,7 @@ def add_cluster(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, L
 
     `profiles` has one for each computer.
     """
-    placed = placement.pods(scenario)
+    placed = placement.pods(scenario, {name: profiles[name].cores.value for name in scenario.edge.nodes})
     kinds = list(dict.fromkeys(profiles[node].sha256 for node in placed.values()))
     pods = {
         pod: builder.station(pod, (1.0,) * scenario.crypto.pod_cores, kind='pod', discipline=FIFO,

@@ -186,6 +186,9 @@ class Crypto(Part):
     placement: Literal['sequential', 'distributed'] = Field(
         'distributed', description='sequential: one worker on the first node; distributed: replicas over the nodes')
     replicas: int = Field(3, ge=1, le=10_000)
+    policy: Literal['spread', 'pack'] = Field(
+        'spread', description='of distributed replicas, among the nodes that have the cores: on the node with the '
+                              'fewest, or on the first')
     pod_cores: int = Field(1, ge=1, le=CORES_MAX)
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages a worker may hold, of each queue')
 

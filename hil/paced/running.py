@@ -15,7 +15,7 @@ from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import Provider, choose
 from hil.inventory import Inventory
 from hil.ledger import Ledger
-from hil.paced.binding import Binding, bind, n_pods
+from hil.paced.binding import Binding, bind
 from hil.paced.checks import check_bodies, check_load, check_workers, loads
 from hil.paced.devices import Devices
 from hil.paced.engine import PacedEngine
@@ -31,6 +31,7 @@ from sim.engines import Progress
 from sim.errors import InputError
 from sim.model import Model
 from sim.origin import Origin
+from sim.placement import pods_per_node
 from sim.running import Execution, Lowered, controlled, prepare, run_model
 from sim.running import Hardware as Measured
 from sim.scenario import Scenario
@@ -76,7 +77,7 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
         If the scenario cannot be lowered, asks for what workers cannot do, or is too much for them.
     """
     lowered = prepare(scenario, origin)
-    inventory = inventory.following(n_pods(lowered.model))
+    inventory = inventory.following(pods_per_node(scenario, lowered.profiles))
     offered = frozenset(place for node in inventory.nodes.values() for place in node.places)
     binding = bind(scenario, lowered.model, offered)
     check_bodies(binding, BODY_BYTES_MAX)

@@ -164,6 +164,8 @@ EFFECTS = (
     Effect('crypto.sign_updates', 'false', 'true', '+', 'crypto_latency_share', 'fl-update', 'signing and verifying'),
     Effect('crypto.placement', 'distributed', 'sequential', '+', 'utilisation', 'crypto-1', 'one worker does all'),
     Effect('crypto.replicas', '1', '2', '-', 'utilisation', 'crypto-1', 'workers share'),
+    Effect('crypto.policy', 'spread', 'pack', '+', 'utilisation', 'crypto-2', 'both workers are on the slow node',
+           ('edge.nodes.edge-2.profile=x86-server',)),
     Effect('crypto.pod_cores', '1', '2', '-', 'utilisation', 'crypto-1', 'the same work on more cores'),
     Effect('crypto.prefetch', '1', '20', '-', 'latency', 'vitals', 'messages need not wait for credit', SLOW_CREDIT),
     # Keys
