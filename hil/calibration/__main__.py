@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     model = load_profile(similar_profile(inspect()))
-    found = calibrate(choose(None), model, options.name, options.seconds, lambda what, share: None)
+    found = calibrate(choose(None), model, options.name, options.seconds, lambda *_: None)
     print(found.text, end='')
 
 

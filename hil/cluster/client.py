@@ -102,6 +102,7 @@ class Api:
         """Return whether we may do something."""
         plural, _, sub = resource.partition('/')
         asked = {'verb': verb, 'group': group, 'resource': plural} | ({'subresource': sub} if sub else {})
+        asked |= {'name': self.namespace} if resource == 'namespaces' else {}  # rights may be for ours alone
         review = {'apiVersion': 'authorization.k8s.io/v1', 'kind': 'SelfSubjectAccessReview', 'spec': {
             'resourceAttributes': asked | ({'namespace': self.namespace} if is_namespaced else {})}}
         found = self._object('POST', self._path('SelfSubjectAccessReview'), {}, review)
@@ -152,13 +153,15 @@ class Api:
         return ClusterError(f'{self.where}: {method} {path}: {status} {said}')
 
 
-def connect(context: str | None, namespace: str) -> Api:
+def connect(context: str | None, namespace: str, kubeconfig: str | None = None) -> Api:
     """Return the API of the cluster that the kubeconfig names, or of the one that we run in.
 
     Parameters
     ----------
     context
         Of the kubeconfig; the current one if none is named.
+    kubeconfig
+        A file; else what KUBECONFIG names, ~/.kube/config, or the account of the pod that we run in.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def connect(context: str | None, namespace: str) -> Api:
     configuration = client.Configuration()
     try:
         config.load_kube_config(  # type: ignore[no-untyped-call]  # it has no types
-            context=context, client_configuration=configuration)
+            kubeconfig, context=context, client_configuration=configuration)
         where = configuration.host
     except config.ConfigException as problem:
         try:

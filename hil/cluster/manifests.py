@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import ipaddress
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ def stamped(objects: list[Object], broker_secrets: list[Object]) -> None:
     The mark is of what anybody may see; a new broker's certificate is new, whatever its passwords are.
     """
     url = find(objects, 'ConfigMap', BROKER)['data']['url']
-    ca = find(broker_secrets, 'Secret', CA)['stringData']['ca.pem']
+    ca = find(broker_secrets, 'Secret', CA)['data']['ca.pem']
     mark = hashlib.sha256((url + ca).encode()).hexdigest()[:16]
     for each in _workloads(objects):
         each['spec']['template']['metadata'].setdefault('annotations', {})['iomtwin/broker'] = mark
@@ -181,7 +182,8 @@ def _in_namespace(objects: list[Object], namespace: str) -> list[Object]:
 
 
 def _secret(name: str, texts: dict[str, str]) -> Object:
-    return {'apiVersion': 'v1', 'kind': 'Secret', 'type': 'Opaque', 'stringData': texts,
+    data = {key: b64encode(text.encode()).decode() for key, text in texts.items()}
+    return {'apiVersion': 'v1', 'kind': 'Secret', 'type': 'Opaque', 'data': data,
             'metadata': {'name': name, 'labels': dict(LABELS)}}
 
 

@@ -30,7 +30,8 @@ def check_nodes(api: Api, inventory: Inventory, objects: list[Object]) -> None:
     nodes = {name_of(each): each for each in api.list('Node')}
     for name in inventory.nodes:
         if name not in nodes:
-            raise ClusterError(f'{api.where}: has no node {name}; {suggestion(name, nodes)}')
+            known = suggestion(name, nodes) if nodes else 'it has none at all: let it join'
+            raise ClusterError(f'{api.where}: has no node {name}; {known}')
         trouble = next(_troubles(nodes[name], (wanted,) if wanted else ARCHITECTURES), None)
         if trouble is not None:
             raise ClusterError(f'{name}: {trouble}')

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hil.broker.names import Place
 from hil.worker.keys import KeyStore
 from sim.errors import InputError
 
@@ -30,7 +31,7 @@ class Order:
     run: str
     suite: str
     provider: str
-    priorities: Mapping[str, Sequence[int]]  # of the messages that each place gets
+    priorities: Mapping[Place, Sequence[int]]  # of the messages that each place gets
     prefetch: int
     body_bytes_max: int
     is_padded: bool

@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from hil.cluster.client import Api, ClusterError, connect
+from hil.cluster.client import ClusterError, connect
 from hil.cluster.kustomization import Object
 from tests.cluster.certificates import write_pair
 
@@ -65,7 +65,7 @@ class NodeAgent:
         self._n_cores, self._labels = n_cores, {'iomtwin/role': 'worker'} if labels is None else dict(labels)
         self._folder = folder / name
         self._folder.mkdir(parents=True)
-        self._api = _connect(kubeconfig)
+        self._api = connect(None, 'default', str(kubeconfig))
         self._containers: dict[str, Container] = {}  # by the pod's uid
         self._names: dict[str, str] = {}  # of pods, to uid
         self._stop = threading.Event()
@@ -144,16 +144,18 @@ class NodeAgent:
             return
         if uid not in self._containers:
             folder = self._folder / uid
-            mounts = {each['mountPath']: folder / each['name'] for each in pod['spec']['containers'][0]['volumeMounts']}
+            mounts = {each['mountPath']: folder / each['name'] for spec in pod['spec']['containers']
+                      for each in spec['volumeMounts']}
             self._containers[uid] = Container(folder, mounts)
         container, spec = self._containers[uid], pod['spec']['containers'][0]
         if spec['image'] not in self.images:
-            self._tell(pod, {'waiting': {'reason': 'ErrImageNeverPull', 'message':
-                                         f'Container image "{spec["image"]}" is not present with pull policy of Never'}})
+            why = f'Container image "{spec["image"]}" is not present with pull policy of Never'
+            self._tell(pod, {'waiting': {'reason': 'ErrImageNeverPull', 'message': why}})
             return
         missing = self._fill_volumes(pod, container)
         if missing:
-            self._tell(pod, {'waiting': {'reason': 'ContainerCreating', 'message': f'MountVolume.SetUp failed: {missing}'}})
+            why = f'MountVolume.SetUp failed: {missing}'
+            self._tell(pod, {'waiting': {'reason': 'ContainerCreating', 'message': why}})
             return
         if container.process is None:
             if container.last and pod['spec']['restartPolicy'] == 'Never':
@@ -276,10 +278,12 @@ class NodeAgent:
         status = {'phase': phase or ('Running' if 'running' in state or container.restarts else 'Pending'),
                   'podIP': '127.0.0.1', 'hostIP': '127.0.0.1',
                   'conditions': [{'type': kind, 'status': str(is_true)} for kind, is_true in (
-                      ('PodScheduled', True), ('Initialized', True), ('ContainersReady', is_ready), ('Ready', is_ready))],
+                      ('PodScheduled', True), ('Initialized', True), ('ContainersReady', is_ready),
+                      ('Ready', is_ready))],
                   'containerStatuses': [{
                       'name': spec['name'], 'image': spec['image'], 'imageID': '', 'ready': is_ready, 'state': state,
-                      'restartCount': container.restarts, 'lastState': container.last if state != container.last else {}}]}
+                      'restartCount': container.restarts,
+                      'lastState': container.last if state != container.last else {}}]}
         if container.told == status:
             return
         path = f'/api/v1/namespaces/{pod["metadata"]["namespace"]}/pods/{pod["metadata"]["name"]}/status'
@@ -328,18 +332,6 @@ class NodeAgent:
             if method == 'DELETE':
                 return {}
             raise
-
-
-def _connect(kubeconfig: Path) -> Api:
-    before = os.environ.get('KUBECONFIG')
-    os.environ['KUBECONFIG'] = str(kubeconfig)
-    try:
-        return connect(None, 'default')
-    finally:
-        if before is None:
-            del os.environ['KUBECONFIG']
-        else:
-            os.environ['KUBECONFIG'] = before
 
 
 def _expanded(text: str, environment: Mapping[str, str]) -> str:

@@ -51,7 +51,8 @@ class ControlPlane:
 
 def binaries() -> Path | None:
     """Return the folder of what `build_control_plane.sh` has built; None if it has not."""
-    done = subprocess.run(['sh', HERE / 'build_control_plane.sh', '--path'], capture_output=True, text=True, check=False)
+    script = HERE / 'build_control_plane.sh'
+    done = subprocess.run(['sh', script, '--path'], capture_output=True, text=True, check=False)
     return None if done.returncode else Path(done.stdout.strip())
 
 
