@@ -23,7 +23,7 @@ from hil.cluster.deploying import WORKERS, ready_pods
 from hil.cluster.kinds import PLACE
 from hil.cluster.manifests import LABELS
 from hil.cluster.nodes import node_facts
-from hil.cluster.pods import is_ready, name_of, node_of, problem, restarts
+from hil.cluster.pods import is_ready, name_of, node_of, restarts
 from hil.worker.orders import PARTS_MAX, Order, packed
 from sim.errors import RunError
 
@@ -36,6 +36,7 @@ ORDER = 'iomtwin-order'
 RUN = 'iomtwin/run'  # annotation of an order, and of the pods that have it
 END_S_MAX = 45.0  # for pods to tell how they are when a run is over
 POLL_S = 1.0
+LOOK_S = 5.0  # how often somebody looks after pods that have not begun
 Progress = Callable[[str], None]
 
 
@@ -53,10 +54,11 @@ class PodWorkers:
 
     def __init__(self, api: Api, inventory: Inventory, places: frozenset[Place], progress: Progress) -> None:
         self._api, self._progress = api, progress
-        found = {(name_of(pod)): pod for pod in ready_pods(api)}
+        found = {name_of(pod): pod for pod in ready_pods(api)}
         self.posts = posts(inventory, places, list(found.values()))
         self._before = {name: found[name] for name in self.posts}
         self._run = ''
+        self._look_s = 0.0  # when to look after the pods again
 
     def __enter__(self) -> Self:
         """Return itself; `give` begins."""
@@ -89,13 +91,24 @@ class PodWorkers:
             self._run = order.run
         self._tell(order.run)
 
-    def troubles(self) -> str:
-        """Return what is with pods that should work, in a line; empty if nothing is."""
-        events = self._api.list('Event')
-        found = {name_of(pod): pod for pod in self._api.list('Pod', WORKERS)}
-        gone = [f'{name} is gone' for name in self.posts if name not in found]
-        troubles = [problem(found[name], events, '') for name in self.posts if name in found]
-        return '; '.join(gone + [each.says for each in troubles if each is not None])
+    def check_begin(self) -> None:
+        """Return if no pod has failed since it got its order; asks the cluster now and then.
+
+        Raises
+        ------
+        RunError
+            Naming the pod, and its last word.
+        """
+        if time.monotonic() < self._look_s:
+            return
+        self._look_s = time.monotonic() + LOOK_S
+        there = {name_of(pod): pod for pod in self._api.list('Pod', WORKERS)}
+        for name, worker in self.posts.items():
+            if name not in there or restarts(there[name]) > restarts(self._before[name]):
+                said = self._log(name).strip().splitlines() if name in there else []
+                lines = [line for line in said if not line.startswith('{')]
+                raise RunError(f'{worker}: the pod {name} {"failed" if name in there else "went"} before the run began '
+                               f'({lines[-1] if lines else "no word"}); iomtwin k3s status shows what there is')
 
     def aftermath(self) -> Aftermath:
         """Take the order back, let pods tell how their nodes are, and return what became of all."""

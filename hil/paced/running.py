@@ -28,7 +28,7 @@ from hil.paced.testbed import Order, Testbed
 from hil.wire.names import run_id
 from hil.worker.hello import Hello
 from sim.engines import Progress
-from sim.errors import InputError, RunError
+from sim.errors import InputError
 from sim.model import Model
 from sim.origin import Origin
 from sim.placement import pods_per_node
@@ -207,12 +207,9 @@ def _begun(made: Plan, waiting: Waiting) -> Iterator[_Begun]:
         expected = {place: made.inventory.n_workers(place) for place in made.binding.priorities()}
         waiting('a word of all workers')
         is_far = made.keys_file is not None or made.inventory.cluster is not None
-        hellos = hardware.hellos(sum(expected.values()), FAR_HELLO_S_MAX if is_far else HELLO_S_MAX)
-        try:
-            check_workers(hellos, expected)
-        except RunError as error:
-            troubles = testbed.troubles()
-            raise RunError(f'{error}: {troubles}' if troubles else str(error)) from None
+        hellos = hardware.hellos(sum(expected.values()), FAR_HELLO_S_MAX if is_far else HELLO_S_MAX,
+                                 testbed.check_pods)
+        check_workers(hellos, expected)
         yield _Begun(name, testbed, devices, hardware, hellos)
 
 

@@ -190,9 +190,16 @@ class Testbed:
         """Return what became of the workers that are pods; the run is over."""
         return Aftermath({}, {}, []) if self._pods is None else self._pods.aftermath()
 
-    def troubles(self) -> str:
-        """Return what is with workers that are pods, in a line; empty if nothing is."""
-        return '' if self._pods is None else self._pods.troubles()
+    def check_pods(self) -> None:
+        """Return if all workers that are pods can still begin.
+
+        Raises
+        ------
+        RunError
+            If one does not; with what it said.
+        """
+        if self._pods is not None:
+            self._pods.check_begin()
 
     def _give_pods_their_order(self, cluster: Cluster, store: KeyStore) -> None:
         api, order = cluster_client.connect(cluster.context, cluster.namespace), self._order

@@ -99,6 +99,7 @@ def _tell(moment: str, options: argparse.Namespace) -> None:
 
 def _work_through(order: Order, options: argparse.Namespace, stop: threading.Event) -> None:
     """Let a process do the work of an order, until the run is over or the order has gone."""
+    options.work.mkdir(parents=True, exist_ok=True)
     keys = options.work / 'keys.json'
     keys.unlink(missing_ok=True)
     keys.touch(0o600)
