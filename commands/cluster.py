@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,6 +54,24 @@ def status(*, inventory: InventoryName = LAB) -> None:
     with unwinding():
         rows = deploying.status(_api(found), found)
     show(plain_table(rows))
+
+
+@k3s.command('calibrate')
+def calibrate(*, inventory: InventoryName = LAB, out: Annotated[Path, typer.Option(
+        metavar='DIR', help='A profile of each node, named like it.')] = Path('calibrated'),
+        seconds: Annotated[float, typer.Option(min=1, max=3_600, help='For each node.')] = 120) -> None:
+    """Time the real primitives on each node of an inventory, one after the other, and write a profile of each."""
+    from analysis.progress import waiting_line
+    from hil.cluster.calibrating import calibrate_node
+    from sim.results.folder import complete_file
+
+    found = _inventory(inventory, None, None)
+    api = _api(found)
+    out.mkdir(parents=True, exist_ok=True)
+    for node in found.nodes:
+        with unwinding(), waiting_line() as waiting, complete_file(out / f'{node}.yaml') as partial:
+            partial.write_text(calibrate_node(api, found, node, seconds, waiting), 'utf-8')
+        say(f'profile: {out / node}.yaml\n')
 
 
 @k3s.command('delete')

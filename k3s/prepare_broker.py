@@ -39,13 +39,13 @@ def prepare(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     folder = options.folder.expanduser().absolute()
     if folder.exists() and any(folder.iterdir()):
-        raise InputError(f'{folder}: is not empty; name another, or remove what is there: workers of the broker that it '
-                         'is of would not know this one')
+        raise InputError(f'{folder}: is not empty; name another, or remove what is there: workers of the broker that '
+                         'it is of would not know this one')
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o711 if options.user else 0o700)
     users, certificates = draw_credentials(), issue([options.host], VALID)
     seen = Paths(IN_POD if options.in_pod else folder)
-    text = configuration(Settings(), seen, '0.0.0.0' if options.in_pod else options.host, options.port)  # noqa: S104
+    text = configuration(Settings(), seen, '0.0.0.0' if options.in_pod else options.host, options.port)
     paths = Paths(folder)
     for path, what in ((paths.ca, certificates.ca.decode()), (paths.certificate, certificates.certificate.decode()),
                        (paths.key, certificates.key.decode()), (paths.definitions, definitions(users)),
