@@ -155,6 +155,9 @@ def _keys(scenario: Scenario) -> Findings:
     keys = scenario.keys
     if keys is None:
         return
+    if scenario.edge.rescheduling is not None:
+        yield ('edge', 'rescheduling'), ('moves workers, and the life of keys does not know where they go; leave one '
+                                         'of them out')
     nodes, rotation = scenario.edge.nodes, keys.rotation
     if keys.authority != SERVER and keys.authority not in nodes:
         yield ('keys', 'authority'), _unknown(keys.authority, [SERVER, *nodes], 'edge.nodes')

@@ -142,6 +142,16 @@ class Server(Part):
     cores: int = Field(ge=1, le=CORES_MAX)
 
 
+class Rescheduling(Part):
+    """What Kubernetes does with the crypto workers of a node that is lost, if they do not belong to it."""
+
+    grace: Delay = Field(40.0, description="a node's silence, until it is taken for lost; default: kube-controller-"
+                                           "manager's up to 1.31, 50 s since")
+    eviction: Delay = Field(300.0, description="then, until its pods are; default: Kubernetes' tolerationSeconds")
+    start: Time = Field(description='of a pod on its new node, until it takes messages: the image is there, and '
+                                    'cryptography warms up')
+
+
 class Edge(Part):
     """Where the hospital computes."""
 
@@ -149,6 +159,8 @@ class Edge(Part):
     server: Server
     k3s_cores: float = Field(
         0.1, ge=0.0, description='kept back on each node and on the server, where whole cores remain; docs.k3s.io')
+    rescheduling: Rescheduling | None = Field(
+        None, description='none: crypto workers stay with their node, as those of a DaemonSet do')
 
 
 class Broker(Part):

@@ -11,6 +11,7 @@ import pytest
 
 from hil.broker.private import PrivateBroker
 from hil.cluster.client import Api, connect
+from hil.cluster.deploying import delete
 from tests.broker.conftest import rabbitmq
 from tests.cluster.agent import NodeAgent
 from tests.cluster.control_plane import ControlPlane, binaries, control_plane
@@ -83,4 +84,7 @@ def lab(plane: ControlPlane, broker: PrivateBroker, tmp_path: Path) -> Iterator[
             options = {'images': (IMAGE,)} | options
             return stack.enter_context(NodeAgent(plane.kubeconfigs['admin'], name, tmp_path / 'nodes', **options))
 
-        yield Lab(plane, tmp_path, broker, 'iomtwin', start)
+        found = Lab(plane, tmp_path, broker, 'iomtwin', start)
+        yield found
+        if found.api().find('Namespace', found.namespace):
+            delete(found.api())

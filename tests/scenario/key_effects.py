@@ -42,6 +42,7 @@ NO_UPLINK = ('outages=[{target: floor-1-uplink, begin: 3 s, end: 19 s}]',)
 ON_BACKUP = (*NO_UPLINK, 'wiring.backup={rate: 1 Gbit/s, latency: 20 us}')
 UNDER_WAY = ('broker.deliver=500 ms', 'crypto.prefetch=100', 'outages=[{target: crypto-1, begin: 5 s, end: 15 s}]')
 SLOW_CREDIT = ('broker.acknowledge=150 ms', 'crypto.replicas=1')  # for more than one message each
+NODE_LOST = ('crypto.replicas=1', 'outages=[{target: edge-1, begin: 4 s, end: 18 s}]')
 OUTAGE = ('outages=[{target: broker, begin: 5 s, end: 10 s}]',)
 KEYS = ('keys={rotation: {every: 30 s}, overlap: 1 s, expiry: 60 s, deadline: 5 s, retry: 1 s}',)
 NO_AUTHORITY = (*KEYS, 'outages=[{target: authority, begin: 0 s, end: 19 s}]')
@@ -128,6 +129,11 @@ EFFECTS = (
     Effect('edge.server.profile', 'x86-server', 'raspberry-pi-4', '+', 'latency', 'vitals', 'the broker is slower'),
     Effect('edge.server.cores', '4', '3', '+', 'utilisation', 'server', 'the same work on fewer cores'),
     Effect('edge.k3s_cores', '0.3', '1.5', '+', 'utilisation', 'server', 'K3s keeps one of its cores'),
+    Effect('edge.rescheduling', 'null', '{grace: 1 s, eviction: 1 s, start: 1 s}', '-', 'latency', 'vitals',
+           'the worker starts on the other node, and does not wait for its own', NODE_LOST),
+    *(Effect(f'edge.rescheduling.{key}', '1 s', '5 s', '+', 'latency', 'vitals', 'the worker is elsewhere later',
+             (*NODE_LOST, 'edge.rescheduling={grace: 1 s, eviction: 1 s, start: 1 s}'))
+      for key in ('grace', 'eviction', 'start')),
     # Broker
     Effect('broker.node', 'server', 'edge-1', '+', 'latency', 'vitals', 'the broker is slower on a Pi'),
     Effect('broker.cores', '1', '2', '-', 'utilisation', 'broker', 'the same work on more cores'),
