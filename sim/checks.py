@@ -3,6 +3,7 @@
 Each check yields (location, message); the first one found is reported.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from sim import wire
 from sim.errors import suggestion
 from sim.hospital import AUTHORITY, CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.origin import Origin
-from sim.placement import cores_of, kept_cores, pods_per_node, server_cores
+from sim.placement import cores_of, kept_cores, pods_per_node, reserved_memory, server_cores
 from sim.profiles import Profile
 from sim.scenario import DeviceClass, Scenario
 from sim.values import RUN_S_MAX
@@ -116,6 +117,9 @@ def _edge(scenario: Scenario, profiles: Mapping[str, Profile]) -> Findings:
             yield ('edge', 'nodes', name), f"'{name}' is a name of another part of the hospital; rename the node"
     if node != SERVER and node not in nodes:
         yield ('broker', 'node'), _unknown(node, [SERVER, *nodes], 'edge.nodes')
+    known = [SERVER, *nodes]
+    if scenario.edge.k3s_server is not None and scenario.edge.k3s_server not in known:
+        yield ('edge', 'k3s_server'), _unknown(scenario.edge.k3s_server, known, 'edge.nodes')
     cores_of_nodes = cores_of(scenario, profiles)
     for (name, cores), n_pods in zip(cores_of_nodes.items(), pods_per_node(scenario, profiles), strict=True):
         reserved = kept_cores(scenario, name) + n_pods * scenario.crypto.pod_cores
@@ -123,6 +127,11 @@ def _edge(scenario: Scenario, profiles: Mapping[str, Profile]) -> Findings:
             yield ('edge', 'nodes', name), (
                 f'has {cores:g} cores, but pods, broker and K3s reserve {reserved:g}; take fewer replicas or '
                 'pod_cores, or more nodes')
+        memory, reserved = nodes[name].memory or math.inf, reserved_memory(scenario, name, n_pods)
+        if reserved > memory:
+            yield ('edge', 'nodes', name), (
+                f'has {memory:,.0f} bytes of memory, but pods and K3s reserve {reserved:,.0f}; take fewer replicas or '
+                'less pod_memory, or more nodes')
     server = scenario.edge.server
     cores = profiles[server.profile].cores.value
     if server.cores > cores:

@@ -1,7 +1,8 @@
 """Where the crypto workers and the key authority run, and the cores that each computer of the cluster has left.
 
 A pod reserves whole cores of its node (its requests are its limits); what pods, the key authority, the broker and K3s
-reserve may not exceed a node's cores. Left out: memory, and the scheduler's other reasons.
+reserve may not exceed a node's cores, nor what pods and K3s reserve its memory, where the scenario says how much that
+is. Left out: the memory of the key authority and the broker, and the scheduler's other reasons.
 
 A worker whose node is lost for long is evicted, and starts again elsewhere: it stays on one node after the other::
 
@@ -82,7 +83,8 @@ def _chosen(scenario: Scenario, cores: Mapping[str, float], nodes: Iterable[str]
             others: Iterable[str]) -> str | None:
     """Return the node for one more worker beside others, None if none of some nodes has room."""
     taken, one = Counter(others), scenario.crypto.pod_cores
-    roomy = [node for node in nodes if kept_cores(scenario, node) + (taken[node] + 1) * one <= cores[node]]
+    roomy = [node for node in nodes if kept_cores(scenario, node) + (taken[node] + 1) * one <= cores[node]
+             and reserved_memory(scenario, node, taken[node] + 1) <= (scenario.edge.nodes[node].memory or math.inf)]
     if scenario.crypto.policy == 'pack':
         return next(iter(roomy), None)
     return min(roomy, key=lambda node: taken[node], default=None)
@@ -102,10 +104,18 @@ def pods_per_node(scenario: Scenario, profiles: Mapping[str, Profile]) -> tuple[
 
 def kept_cores(scenario: Scenario, computer: str) -> float:
     """Return the cores of a computer that the key authority, the broker and K3s keep for themselves."""
-    cores = scenario.edge.k3s_cores
+    edge = scenario.edge
+    cores = edge.k3s_server_cores if computer == edge.k3s_server else edge.k3s_cores
     if scenario.keys is not None and scenario.keys.authority == computer:
         cores += scenario.keys.cores
     return cores + (scenario.broker.cores if scenario.broker.node == computer else 0)
+
+
+def reserved_memory(scenario: Scenario, node: str, n_pods: int) -> float:
+    """Return the bytes of a node that K3s and so many crypto workers reserve."""
+    edge = scenario.edge
+    kept = edge.k3s_server_memory if node == edge.k3s_server else edge.k3s_memory
+    return kept + n_pods * scenario.crypto.pod_memory
 
 
 def server_cores(scenario: Scenario) -> int:

@@ -133,6 +133,7 @@ class Node(Part):
     """An edge node; it has the cores of its profile."""
 
     profile: str
+    memory: Size | None = Field(None, description='that pods and K3s may request of it; none: there is enough')
 
 
 class Server(Part):
@@ -159,6 +160,13 @@ class Edge(Part):
     server: Server
     k3s_cores: float = Field(
         0.1, ge=0.0, description='kept back on each node and on the server, where whole cores remain; docs.k3s.io')
+    k3s_server: Name | None = Field(
+        None, description="a node, or 'server', that runs K3s' own server too; none: another computer does")
+    k3s_server_cores: float = Field(
+        0.3, ge=0.0, description='kept back there; docs.k3s.io, resource profiling: a server with a workload on a Pi 4')
+    k3s_memory: Size = Field(268_000_000, description='kept back on each node; docs.k3s.io: an agent on a Pi 4')
+    k3s_server_memory: Size = Field(
+        1_588_000_000, description='kept back there; docs.k3s.io: a server with a workload on a Pi 4, SQLite')
     rescheduling: Rescheduling | None = Field(
         None, description='none: crypto workers stay with their node, as those of a DaemonSet do')
 
@@ -202,6 +210,7 @@ class Crypto(Part):
         'spread', description='of distributed replicas, among the nodes that have the cores: on the node with the '
                               'fewest, or on the first')
     pod_cores: int = Field(1, ge=1, le=CORES_MAX)
+    pod_memory: Size = Field(512 << 20, description='that a pod requests; as in k3s/base/worker.yaml')
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages a worker may hold, of each queue')
 
     @model_validator(mode='before')
