@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hil.cluster.client import Api, ClusterError
 from hil.cluster.kinds import MADE, MANAGED, NAME, PLACE, WORKER
 from hil.cluster.manifests import cluster_of, manifests, secrets, stamped
-from hil.cluster.nodes import check_nodes, node_rows
+from hil.cluster.nodes import check_nodes, lost_nodes, node_rows
 from hil.cluster.pods import is_leaving, is_ready, name_of, node_of, problem, restarts
 from hil.cluster.rights import check_rights
 
@@ -84,7 +84,8 @@ def status(api: Api, inventory: Inventory) -> list[dict[str, str]]:
 def delete(api: Api, progress: Progress = lambda _: None) -> list[str]:
     """Remove what was made here, and wait until it is gone; return it as ``kind/name``.
 
-    The namespace goes as well if it is ours and nobody else has put anything into it.
+    The namespace goes as well if it is ours and nobody else has put anything into it. What is on a node that is lost
+    cannot go before the node does, and is not waited for.
     """
     progress('the cluster')
     removed = []
@@ -95,13 +96,17 @@ def delete(api: Api, progress: Progress = lambda _: None) -> list[str]:
             progress(_label(each))
             api.delete(kind, name_of(each))
             removed.append(_label(each))
-    _wait(lambda: [name_of(pod) for pod in api.list('Pod', WORKERS)], progress, GONE_S_MAX, 'is still there')
+    lost = lost_nodes(api)
+    _wait(lambda: [name_of(pod) for pod in api.list('Pod', WORKERS) if node_of(pod) not in lost], progress, GONE_S_MAX,
+          'is still there')
+    removed += [f'Pod/{name_of(pod)} (when {node_of(pod)} is there again, or is no node any more)'
+                for pod in api.list('Pod', WORKERS)]
     namespace = api.find('Namespace', api.namespace)
     if namespace is not None and _is_ours(namespace) and not _of_others(api):
         api.delete('Namespace', api.namespace)
         removed.append(f'Namespace/{api.namespace}')
-        _wait(lambda: [api.namespace] if api.find('Namespace', api.namespace) else [], progress, GONE_S_MAX,
-              'is still there')
+        _wait(lambda: [api.namespace] if not api.list('Pod', WORKERS) and api.find('Namespace', api.namespace) else [],
+              progress, GONE_S_MAX, 'is still there')
     return removed
 
 

@@ -44,6 +44,11 @@ def node_rows(api: Api, inventory: Inventory) -> list[dict[str, str]]:
             for name in inventory.nodes]
 
 
+def lost_nodes(api: Api) -> set[str]:
+    """Return the nodes that are not ready: what was on them is not heard of."""
+    return {name_of(each) for each in api.list('Node') if _ready(each).get('status') != 'True'}
+
+
 def node_facts(api: Api) -> dict[str, dict[str, str]]:
     """Return what the cluster knows of its nodes, by name, for a run's manifest."""
     return {name_of(each): {'architecture': info['architecture'], 'kernel': info['kernelVersion'],

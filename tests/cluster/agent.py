@@ -84,6 +84,8 @@ class NodeAgent:
         self.lose()
         self._server.shutdown()
         self._server.server_close()
+        for pod in self._request('GET', f'/api/v1/pods?fieldSelector=spec.nodeName%3D{self.name}')['items']:
+            self._forget(pod)
         self._request('DELETE', f'/api/v1/nodes/{self.name}')
 
     def lose(self) -> None:
@@ -262,6 +264,9 @@ class NodeAgent:
                 container.process.wait(20)
             except subprocess.TimeoutExpired:
                 self._kill(container)
+        self._forget(pod)
+
+    def _forget(self, pod: Object) -> None:
         path = f'/api/v1/namespaces/{pod["metadata"]["namespace"]}/pods/{pod["metadata"]["name"]}'
         self._request('DELETE', f'{path}?gracePeriodSeconds=0')
 

@@ -2,16 +2,18 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from hil.broker.private import PrivateBroker
 from hil.cluster.client import Api, connect
-from hil.cluster.deploying import delete
+from hil.cluster.deploying import GONE_S_MAX, delete
 from tests.broker.conftest import rabbitmq
 from tests.cluster.agent import NodeAgent
 from tests.cluster.control_plane import ControlPlane, binaries, control_plane
@@ -49,7 +51,8 @@ class Lab:
     folder: Path
     broker: PrivateBroker
     namespace: str
-    start: Callable[..., NodeAgent]
+    make: Callable[..., NodeAgent]  # a node, to be entered
+    start: Callable[..., NodeAgent]  # a node that is gone with the test
 
     def inventory(self, nodes: dict[str, dict[str, int]], *, url: str = '', overlay: str = 'lab', image: str = IMAGE,
                   follows: bool = False) -> Path:
@@ -78,13 +81,19 @@ class Lab:
 @pytest.fixture
 def lab(plane: ControlPlane, broker: PrivateBroker, tmp_path: Path) -> Iterator[Lab]:
     """A cluster whose nodes the test starts; they are gone with it, and so is what was deployed."""
+    numbers = count()
     with ExitStack() as stack:
 
-        def start(name: str, **options: object) -> NodeAgent:
-            options = {'images': (IMAGE,)} | options
-            return stack.enter_context(NodeAgent(plane.kubeconfigs['admin'], name, tmp_path / 'nodes', **options))
+        def make(name: str, **options: object) -> NodeAgent:
+            folder = tmp_path / 'nodes' / str(next(numbers))
+            return NodeAgent(plane.kubeconfigs['admin'], name, folder, **({'images': (IMAGE,)} | options))
 
-        found = Lab(plane, tmp_path, broker, 'iomtwin', start)
+        found = Lab(plane, tmp_path, broker, 'iomtwin', make, lambda *names, **options: stack.enter_context(
+            make(*names, **options)))
         yield found
         if found.api().find('Namespace', found.namespace):
             delete(found.api())
+    until = time.monotonic() + GONE_S_MAX
+    while found.api().find('Namespace', found.namespace):
+        assert time.monotonic() < until, 'the namespace is still there'
+        time.sleep(0.5)

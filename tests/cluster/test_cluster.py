@@ -149,10 +149,10 @@ def test_a_cluster_that_cannot_says_why_in_one_line(deployed: Lab) -> None:
             ({'image_architecture': 'amd64', 'labels': with_label}, 'pi-1: the image is of another architecture'),
             ({'images': ()}, 'pi-1: has no image localhost/iomtwin-worker:0.1.0'),
     ):
-        with lab.start('pi-1', **options):
+        with lab.make('pi-1', **options):
             assert words in refused(lab, inventory)
             iomtwin(lab, 'k3s', 'delete', '--inventory', str(inventory))
-            give_rights(lab)
+        give_rights(lab)
     lab.start('pi-1', n_cores=2)
     far = lab.inventory({'pi-1': {'crypto': 1}}, url='amqps://127.0.0.1:9/iomtwin')
     assert 'pi-1: the broker is not reached from the pod iomtwin-worker-' in refused(lab, far)
@@ -180,8 +180,8 @@ def test_a_run_over_pods_goes_on_when_a_node_is_lost(deployed: Lab) -> None:
                '--out', lab.folder / 'out']
     with subprocess.Popen(command, env=lab.environment(), text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as run:
-        logs = lab.folder / 'nodes' / 'pi-2'
-        wait_for(lambda: any('begin of lost-node' in path.read_text() for path in logs.rglob('*.log')), 'no order came')
+        wait_for(lambda: any('begin of lost-node' in path.read_text() for path in lab.folder.glob(
+            'nodes/*/pi-2/*/*.log')), 'no order came')
         wait_for(lambda: run.poll() is not None or _is_consumed(lab, 3), 'workers have not begun')
         agents['pi-2'].lose()
         out, said = run.communicate(timeout=WAIT_S_MAX)
