@@ -99,14 +99,15 @@ def delete(api: Api, progress: Progress = lambda _: None) -> list[str]:
     lost = lost_nodes(api)
     _wait(lambda: [name_of(pod) for pod in api.list('Pod', WORKERS) if node_of(pod) not in lost], progress, GONE_S_MAX,
           'is still there')
-    removed += [f'Pod/{name_of(pod)} (when {node_of(pod)} is there again, or is no node any more)'
-                for pod in api.list('Pod', WORKERS)]
+    left = api.list('Pod', WORKERS)
+    removed += [f'Pod/{name_of(pod)} (when {node_of(pod)} is there again, or is no node any more)' for pod in left]
     namespace = api.find('Namespace', api.namespace)
     if namespace is not None and _is_ours(namespace) and not _of_others(api):
         api.delete('Namespace', api.namespace)
         removed.append(f'Namespace/{api.namespace}')
-        _wait(lambda: [api.namespace] if not api.list('Pod', WORKERS) and api.find('Namespace', api.namespace) else [],
-              progress, GONE_S_MAX, 'is still there')
+        if not left:  # our rights in it may be gone with it; that it is there, we may still see
+            _wait(lambda: [api.namespace] if api.find('Namespace', api.namespace) else [], progress, GONE_S_MAX,
+                  'is still there')
     return removed
 
 

@@ -69,14 +69,16 @@ class NodeAgent:
         self._containers: dict[str, Container] = {}  # by the pod's uid
         self._names: dict[str, str] = {}  # of pods, to uid
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f'agent-{name}')
+        self._threads = [threading.Thread(target=each, name=f'{name}-{each.__name__}')
+                         for each in (self._run, self._keep_beating)]
         self.errors: list[Exception] = []
 
     def __enter__(self) -> 'NodeAgent':
         """Register the node and begin."""
         self._serve_logs()
         self._register()
-        self._thread.start()
+        for each in self._threads:
+            each.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,7 +93,8 @@ class NodeAgent:
     def lose(self) -> None:
         """End without a word: no heartbeat any more, all processes killed."""
         self._stop.set()
-        self._thread.join()
+        for each in self._threads:
+            each.join()
         for each in self._containers.values():
             self._kill(each)
 
@@ -121,13 +124,17 @@ class NodeAgent:
             'conditions': [{'type': 'Ready', 'status': 'True', 'reason': 'AgentReady', 'message': 'the agent lives',
                             'lastHeartbeatTime': _now(), 'lastTransitionTime': _now()}]}})
 
+    def _keep_beating(self) -> None:
+        """Beat, whatever is done with pods meanwhile."""
+        while not self._stop.wait(HEARTBEAT_S):
+            try:
+                self._beat()
+            except ClusterError as error:  # the next turn tries again
+                self.errors.append(error)
+
     def _run(self) -> None:
-        beaten_s = time.monotonic()
         while not self._stop.wait(SYNC_S):
             try:
-                if time.monotonic() - beaten_s > HEARTBEAT_S:
-                    self._beat()
-                    beaten_s = time.monotonic()
                 found = self._request('GET', f'/api/v1/pods?fieldSelector=spec.nodeName%3D{self.name}')
                 for pod in found['items']:
                     self._sync(pod)
@@ -327,7 +334,7 @@ class NodeAgent:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._folder / 'server.pem', self._folder / 'server.key')
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        threading.Thread(target=self._server.serve_forever, name=f'logs-{self.name}').start()
+        threading.Thread(target=self._server.serve_forever, name=f'logs-{self.name}', daemon=True).start()
 
     def _request(self, method: str, path: str, body: Object | None = None) -> Object:
         content = 'application/strategic-merge-patch+json' if method == 'PATCH' else 'application/json'
