@@ -1,17 +1,22 @@
-# make run | test | lint | bench | validate | clean; PYTHON=/path/to/python3 chooses the interpreter.
+# make run | test | test-cluster | lint | bench | validate | clean; PYTHON=/path/to/python3 chooses the interpreter.
 # Needs Python 3.11 or newer, git and make; the rest goes into .venv.
 
 python := .venv/bin/python
 
 # Two installations into one .venv must not run at once.
 .NOTPARALLEL:
-.PHONY: run test lint bench validate clean install install-dev
+.PHONY: run test test-cluster lint bench validate clean install install-dev
 
 run: install
 	$(python) -m iomtwin run teaching-hospital
 
 test: lint
 	$(python) -m pytest -n auto
+
+# Against the cluster that KUBECONFIG names, or against a control plane that is built once, in some ten minutes.
+test-cluster: install-dev
+	@if [ -z "$$KUBECONFIG" ]; then sh tests/cluster/build_control_plane.sh; fi
+	$(python) -m pytest -m cluster tests/cluster
 
 lint: install-dev
 	$(python) -m ruff check

@@ -16,7 +16,7 @@ with leaving():  # these imports take long enough to be interrupted
     import typer
 
     from analysis.terminal import CLOSED, discard_output, say
-    from commands import hardware, simulation, validation
+    from commands import cluster, hardware, simulation, validation
     from sim.errors import IomtwinError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -30,6 +30,7 @@ app.command()(validation.validate)
 app.command(add_help_option=False, context_settings={'ignore_unknown_options': True, 'allow_extra_args': True})(
     hardware.worker)
 app.add_typer(hardware.hil, name='hil')
+app.add_typer(cluster.k3s, name='k3s')
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ holds no password; it says where passwords are found.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -72,13 +72,26 @@ class Broker(Part):
         return from_environment(role) if self.credentials == 'environment' else from_file(role, Path(self.credentials))
 
 
+class Cluster(Part):
+    """A Kubernetes cluster whose pods are the workers."""
+
+    overlay: Literal['lab', 'one-node', 'broker-in-cluster'] = Field('lab', description='a folder of k3s/overlays')
+    namespace: Name = 'iomtwin'
+    context: str | None = Field(None, description='of the kubeconfig; none: the current one')
+    image: str = Field('localhost/iomtwin-worker:0.1.0', min_length=1, description='that is loaded onto each node')
+    twin: str | None = Field(None, description='address that the twin reaches a broker in the cluster from')
+    broker_files: str | None = Field(None, description='folder that k3s/prepare_broker.py wrote, for a broker in the '
+                                                       'cluster')
+
+
 class Node(Part):
     """A computer, and the workers on it."""
 
     places: Mapping[Place, Annotated[int, Field(ge=1, le=WORKERS_MAX)]] = Field(
         min_length=1, description='that it offers, and the workers of each')
     workers: Literal['started', 'elsewhere'] = Field(
-        'elsewhere', description='started: processes of this machine, for the run; elsewhere: not by us, as in K3s')
+        'elsewhere', description='started: processes of this machine, for the run; elsewhere: by people, or pods of '
+                                 'the cluster')
 
 
 class Inventory(Part):
@@ -90,7 +103,8 @@ class Inventory(Part):
     follows_scenario: bool = Field(False, description='whether there are as many crypto workers as the scenario has '
                                                       'pods, and not as many as the node says')
     broker: Broker
-    nodes: Mapping[Name, Node] = Field(min_length=1)
+    cluster: Cluster | None = Field(None, description='none: workers are processes, here or elsewhere')
+    nodes: Mapping[Name, Node] = Field(min_length=1, description='by the names that a cluster has for them')
 
     @model_validator(mode='after')
     def _a_private_broker_is_on_this_machine(self) -> 'Inventory':
@@ -101,18 +115,46 @@ class Inventory(Part):
         return self
 
     @model_validator(mode='after')
-    def _one_node_follows(self) -> 'Inventory':
-        if self.follows_scenario and (len(self.nodes) > 1 or next(iter(self.nodes.values())).workers == 'elsewhere'):
-            raise ValueError('follows_scenario is for one node whose workers are started; say how many each node has')
+    def _a_cluster_starts_its_workers(self) -> 'Inventory':
+        near = [name for name, node in self.nodes.items() if node.workers == 'started']
+        if self.cluster is not None and near:
+            raise ValueError(f'{near[0]} starts workers on this machine, and a cluster has its own; write workers: '
+                             'elsewhere, or leave cluster out')
         return self
 
-    def following(self, n_pods: int) -> 'Inventory':
-        """Return the inventory for a scenario with so many crypto pods."""
-        if not self.follows_scenario or not n_pods:
+    @model_validator(mode='after')
+    def _one_node_follows(self) -> 'Inventory':
+        is_one = len(self.nodes) == 1 and next(iter(self.nodes.values())).workers == 'started'
+        if self.follows_scenario and self.cluster is None and not is_one:
+            raise ValueError('follows_scenario is for one node whose workers are started, or for a cluster; say how '
+                             'many each node has')
+        return self
+
+    def following(self, n_pods: Sequence[int]) -> 'Inventory':
+        """Return the inventory for a scenario with so many crypto pods on each of its edge nodes, in their order.
+
+        A cluster's nodes that offer the crypto place play those of the scenario, in the order of both.
+
+        Raises
+        ------
+        InputError
+            If the cluster has too few of them.
+        """
+        if not self.follows_scenario or not sum(n_pods):
             return self
-        ((name, node),) = self.nodes.items()
-        places = {place: n_pods if place == 'crypto' else n for place, n in node.places.items()}
-        return self.model_copy(update={'nodes': {name: node.model_copy(update={'places': places})}})
+        playing = [name for name, node in self.nodes.items() if 'crypto' in node.places]
+        numbers = list(n_pods) if self.cluster is not None else [sum(n_pods)]
+        while numbers and not numbers[-1]:
+            numbers.pop()
+        if len(numbers) > len(playing):
+            raise InputError(f'the scenario has crypto workers on {len(numbers)} nodes, the inventory offers the place '
+                             f'on {len(playing)}; add nodes, or set crypto.placement or edge.nodes')
+        found = dict(self.nodes)
+        for i, name in enumerate(playing):
+            others = {place: n for place, n in found[name].places.items() if place != 'crypto'}
+            own = {'crypto': numbers[i]} if i < len(numbers) and numbers[i] else {}
+            found[name] = found[name].model_copy(update={'places': own | others})
+        return self.model_copy(update={'nodes': found})
 
     def n_workers(self, place: Place) -> int:
         """Return how many workers offer a place; none: it is simulated."""
@@ -138,7 +180,7 @@ def load_inventory(source: str | Path) -> Inventory:
     except ValidationError as error:
         location, sentence = first_mistake(error, data, Inventory)
         raise InputError(f'{where(line_of(marks, location), location)}: {sentence}') from None
-    return inventory.model_copy(update={'broker': _with_paths(inventory.broker, path.parent)})
+    return _with_paths(inventory, path.parent)
 
 
 def shipped_inventories() -> list[str]:
@@ -155,9 +197,15 @@ def _find(source: str | Path) -> Path:
     return Path(source)
 
 
-def _with_paths(broker: Broker, folder: Path) -> Broker:
-    """Return a broker whose files are named from everywhere."""
+def _with_paths(inventory: Inventory, folder: Path) -> Inventory:
+    """Return an inventory whose files are named from everywhere."""
     def absolute(name: str | None) -> str | None:
-        return name if name in (None, 'environment') else os.path.abspath(folder / name)  # noqa: PTH100 - see resolve
+        if name in (None, 'environment'):
+            return name
+        return os.path.abspath(folder / os.path.expanduser(name))  # noqa: PTH100, PTH111 - see resolve
 
-    return broker.model_copy(update={'ca': absolute(broker.ca), 'credentials': absolute(broker.credentials)})
+    broker, cluster = inventory.broker, inventory.cluster
+    broker = broker.model_copy(update={'ca': absolute(broker.ca), 'credentials': absolute(broker.credentials)})
+    if cluster is not None:
+        cluster = cluster.model_copy(update={'broker_files': absolute(cluster.broker_files)})
+    return inventory.model_copy(update={'broker': broker, 'cluster': cluster})

@@ -118,6 +118,7 @@ class ModelBuilder:
         self.learning: LearningPlan | None = None
         self.keys: KeyPlan | None = None
         self.changes: list[tuple[float, str, bool]] = []
+        self.downs: list[tuple[int, float, float]] = []  # stations that are down for a time, beside outages
         self._stream_flow: list[int] = []
         self._stations: list[dict[str, object]] = []
         self._speeds: list[float] = []

@@ -3,6 +3,7 @@
 Each check yields (location, message); the first one found is reported.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from sim import wire
 from sim.errors import suggestion
 from sim.hospital import AUTHORITY, CLUSTER, CORE, SERVER, n_at_beds, ward_kinds
 from sim.origin import Origin
-from sim.placement import reserved_cores, server_cores
+from sim.placement import cores_of, kept_cores, pods_per_node, reserved_memory, server_cores
 from sim.profiles import Profile
 from sim.scenario import DeviceClass, Scenario
 from sim.values import RUN_S_MAX
@@ -116,13 +117,21 @@ def _edge(scenario: Scenario, profiles: Mapping[str, Profile]) -> Findings:
             yield ('edge', 'nodes', name), f"'{name}' is a name of another part of the hospital; rename the node"
     if node != SERVER and node not in nodes:
         yield ('broker', 'node'), _unknown(node, [SERVER, *nodes], 'edge.nodes')
-    for name, computer in nodes.items():
-        reserved = reserved_cores(scenario, name)
-        cores = profiles[computer.profile].cores.value
+    known = [SERVER, *nodes]
+    if scenario.edge.k3s_server is not None and scenario.edge.k3s_server not in known:
+        yield ('edge', 'k3s_server'), _unknown(scenario.edge.k3s_server, known, 'edge.nodes')
+    cores_of_nodes = cores_of(scenario, profiles)
+    for (name, cores), n_pods in zip(cores_of_nodes.items(), pods_per_node(scenario, profiles), strict=True):
+        reserved = kept_cores(scenario, name) + n_pods * scenario.crypto.pod_cores
         if reserved > cores:
             yield ('edge', 'nodes', name), (
                 f'has {cores:g} cores, but pods, broker and K3s reserve {reserved:g}; take fewer replicas or '
                 'pod_cores, or more nodes')
+        memory, reserved = nodes[name].memory or math.inf, reserved_memory(scenario, name, n_pods)
+        if reserved > memory:
+            yield ('edge', 'nodes', name), (
+                f'has {memory:,.0f} bytes of memory, but pods and K3s reserve {reserved:,.0f}; take fewer replicas or '
+                'less pod_memory, or more nodes')
     server = scenario.edge.server
     cores = profiles[server.profile].cores.value
     if server.cores > cores:
@@ -131,7 +140,7 @@ def _edge(scenario: Scenario, profiles: Mapping[str, Profile]) -> Findings:
             'a larger computer')
     if server_cores(scenario) < 1:
         yield ('edge', 'server', 'cores'), (
-            f'{scenario.edge.server.cores} cores leave none beside the {reserved_cores(scenario, SERVER):g} reserved; '
+            f'{scenario.edge.server.cores} cores leave none beside the {kept_cores(scenario, SERVER):g} reserved; '
             'take more, or move the broker or the key authority to a node')
 
 
@@ -155,6 +164,9 @@ def _keys(scenario: Scenario) -> Findings:
     keys = scenario.keys
     if keys is None:
         return
+    if scenario.edge.rescheduling is not None:
+        yield ('edge', 'rescheduling'), ('moves workers, and the life of keys does not know where they go; leave one '
+                                         'of them out')
     nodes, rotation = scenario.edge.nodes, keys.rotation
     if keys.authority != SERVER and keys.authority not in nodes:
         yield ('keys', 'authority'), _unknown(keys.authority, [SERVER, *nodes], 'edge.nodes')

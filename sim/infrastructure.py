@@ -4,6 +4,7 @@ Every wire is two stations, one a direction. Every access point is an attachment
 Every computer has a wire to the cluster's switch, over which messages go to its crypto workers and from them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -64,7 +65,9 @@ def add_cluster(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, L
 
     `profiles` has one for each computer.
     """
-    placed = placement.pods(scenario)
+    cores = {name: profiles[name].cores.value for name in scenario.edge.nodes}
+    placed, stays = placement.pods(scenario, cores), placement.stays(scenario, cores)
+    placed |= {_pod_on(stay, placed): stay.node for stay in stays}
     kinds = list(dict.fromkeys(profiles[node].sha256 for node in placed.values()))
     pods = {
         pod: builder.station(pod, (1.0,) * scenario.crypto.pod_cores, kind='pod', discipline=FIFO,
@@ -82,6 +85,8 @@ def add_cluster(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, L
         here += [authority.station] if authority and scenario.keys and scenario.keys.authority == name else []
         own = wires[f'{name}-link']
         builder.targets[name] = (*here, own.up, own.down)
+    builder.downs += [(pods[name], begin_s, end_s) for name in pods for begin_s, end_s in _gaps(
+        [(stay.since_s, stay.until_s) for stay in stays if _pod_on(stay, placed) == name])]
     by_digest = {profile.sha256: profile for profile in profiles.values()}
     return Cluster(
         broker=broker, broker_profile=profiles[scenario.broker.node], server=server, server_profile=profiles[SERVER],
@@ -92,6 +97,18 @@ def add_cluster(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, L
             SERVER: Worker(server, profiles[SERVER], *_ways(wires, scenario.broker.node, SERVER)),
         },
         authority=authority)
+
+
+def _pod_on(stay: placement.Stay, placed: Mapping[str, str]) -> str:
+    """Return what a worker is called on a node: on another one than its own it is a station of its own."""
+    return stay.pod if placed[stay.pod] == stay.node else f'{stay.pod}@{stay.node}'
+
+
+def _gaps(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the times from 0 on that are in none of some intervals, which are in order."""
+    ends = [0.0, *(until_s for _, until_s in intervals)]
+    begins = [*(since_s for since_s, _ in intervals), math.inf]
+    return [(end_s, begin_s) for end_s, begin_s in zip(ends, begins, strict=True) if begin_s > end_s]
 
 
 def _add_authority(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, Links],

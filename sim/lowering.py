@@ -121,6 +121,8 @@ def _add_learning(builder: ModelBuilder, ways: Ways, learning: Learning, populat
 
 def _add_outages(builder: ModelBuilder, scenario: Scenario, origin: Origin, hospital: Hospital) -> None:
     downs: dict[int, list[tuple[float, float]]] = {}
+    for row, begin_s, end_s in builder.downs:
+        downs.setdefault(row, []).append((begin_s, end_s))
     for i, outage in enumerate(scenario.outages):
         if outage.target not in builder.targets:
             known = [*scenario.edge.nodes, 'broker', 'crypto-1', 'floor-1-uplink', 'core-link',
@@ -132,7 +134,9 @@ def _add_outages(builder: ModelBuilder, scenario: Scenario, origin: Origin, hosp
     for row, intervals in downs.items():  # a station is up when nothing that it is part of is down
         builder.targets[f'station {row}'] = (row,)
         for begin_s, end_s in _merged(intervals):
-            builder.changes += [(begin_s, f'station {row}', False), (end_s, f'station {row}', True)]
+            builder.changes.append((begin_s, f'station {row}', False))
+            if math.isfinite(end_s):
+                builder.changes.append((end_s, f'station {row}', True))
 
 
 def _merged(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:

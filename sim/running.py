@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import polars as pl
@@ -47,6 +47,7 @@ class Hardware:
     summary: list[dict[str, Any]]  # of it, in rows as `sim.results.summary` has them
     facts: Mapping[str, Any]  # of the testbed, for the manifest
     invalid_because: list[str]  # why the run must not be averaged with others
+    logs: Mapping[str, str] = field(default_factory=dict)  # of workers that failed, by name
 
 
 @dataclass(frozen=True)

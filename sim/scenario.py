@@ -133,6 +133,7 @@ class Node(Part):
     """An edge node; it has the cores of its profile."""
 
     profile: str
+    memory: Size | None = Field(None, description='that pods and K3s may request of it; none: there is enough')
 
 
 class Server(Part):
@@ -142,6 +143,16 @@ class Server(Part):
     cores: int = Field(ge=1, le=CORES_MAX)
 
 
+class Rescheduling(Part):
+    """What Kubernetes does with the crypto workers of a node that is lost, if they do not belong to it."""
+
+    grace: Delay = Field(40.0, description="a node's silence, until it is taken for lost; default: kube-controller-"
+                                           "manager's up to 1.31, 50 s since")
+    eviction: Delay = Field(300.0, description="then, until its pods are; default: Kubernetes' tolerationSeconds")
+    start: Time = Field(description='of a pod on its new node, until it takes messages: the image is there, and '
+                                    'cryptography warms up')
+
+
 class Edge(Part):
     """Where the hospital computes."""
 
@@ -149,6 +160,15 @@ class Edge(Part):
     server: Server
     k3s_cores: float = Field(
         0.1, ge=0.0, description='kept back on each node and on the server, where whole cores remain; docs.k3s.io')
+    k3s_server: Name | None = Field(
+        None, description="a node, or 'server', that runs K3s' own server too; none: another computer does")
+    k3s_server_cores: float = Field(
+        0.3, ge=0.0, description='kept back there; docs.k3s.io, resource profiling: a server with a workload on a Pi 4')
+    k3s_memory: Size = Field(268_000_000, description='kept back on each node; docs.k3s.io: an agent on a Pi 4')
+    k3s_server_memory: Size = Field(
+        1_588_000_000, description='kept back there; docs.k3s.io: a server with a workload on a Pi 4, SQLite')
+    rescheduling: Rescheduling | None = Field(
+        None, description='none: crypto workers stay with their node, as those of a DaemonSet do')
 
 
 class Broker(Part):
@@ -186,7 +206,11 @@ class Crypto(Part):
     placement: Literal['sequential', 'distributed'] = Field(
         'distributed', description='sequential: one worker on the first node; distributed: replicas over the nodes')
     replicas: int = Field(3, ge=1, le=10_000)
+    policy: Literal['spread', 'pack'] = Field(
+        'spread', description='of distributed replicas, among the nodes that have the cores: on the node with the '
+                              'fewest, or on the first')
     pod_cores: int = Field(1, ge=1, le=CORES_MAX)
+    pod_memory: Size = Field(512 << 20, description='that a pod requests; as in k3s/base/worker.yaml')
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages a worker may hold, of each queue')
 
     @model_validator(mode='before')

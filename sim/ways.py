@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import placement
 from sim.building import ModelBuilder
 from sim.cluster import Cluster
 from sim.costing import Costing
@@ -88,7 +87,7 @@ class Ways:
         scenario = self._scenario
         nodes = {'server': [SERVER], 'broker': [scenario.broker.node],
                  'authority': [scenario.keys.authority] if scenario.keys else []}.get(
-            error.place, [*placement.pods(scenario).values(), SERVER])
+            error.place, [*scenario.edge.nodes, SERVER])
         return profile_of(next(node for node in nodes if self._computers[node].sha256 == error.digest))
 
     def _floors(self, class_name: str, device: DeviceClass | None) -> list[int]:

@@ -50,7 +50,7 @@ def test_every_package_is_listed() -> None:
         for top in ('analysis', 'commands', 'hil', 'sim')
         for init in (ROOT / top).rglob('__init__.py')
     }
-    assert on_disk | {'scenarios'} == set(PROJECT['tool']['setuptools']['packages'])
+    assert on_disk | {'k3s', 'scenarios'} == set(PROJECT['tool']['setuptools']['packages'])
 
 
 def build_wheel(folder: Path) -> tuple[Path, set[str]]:
@@ -60,7 +60,7 @@ def build_wheel(folder: Path) -> tuple[Path, set[str]]:
     for name in ('pyproject.toml', 'iomtwin.py', 'LICENSE', 'README.md'):
         copy2(ROOT / name, source)
     wanted = {'iomtwin.py'}
-    for name in ('analysis', 'commands', 'hil', 'scenarios', 'sim'):
+    for name in ('analysis', 'commands', 'hil', 'k3s', 'scenarios', 'sim'):
         copytree(ROOT / name, source / name, ignore=ignore_patterns('__pycache__', '*.md'))
         files = (path.relative_to(source) for path in (source / name).rglob('*') if path.is_file())
         wanted |= {path.as_posix() for path in files}

@@ -1,4 +1,4 @@
-"""A certificate authority for one broker: made at its start, kept nowhere, gone with it.
+"""A certificate authority for one broker: made with it, its key kept nowhere.
 
 The authority's key signs the broker's certificate and is dropped; what is left is the certificate that clients check
 against. Keys are on P-256: both ends are ours, and what the messages say is sealed in the suite under study.
@@ -28,18 +28,18 @@ class Certificates:
     key: bytes = field(repr=False)
 
 
-def issue(hosts: Sequence[str]) -> Certificates:
+def issue(hosts: Sequence[str], valid: timedelta = VALID) -> Certificates:
     """Return a fresh authority's certificate, and a server's that it signed for some names or addresses."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, 'iomtwin broker authority')])
     authority = (
-        _builder(name, name, authority_key.public_key(), authority_key.public_key())
+        _builder(name, name, authority_key.public_key(), authority_key.public_key(), valid)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(authority_key, hashes.SHA256()))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, 'iomtwin broker')])
     server = (
-        _builder(subject, name, key.public_key(), authority_key.public_key())
+        _builder(subject, name, key.public_key(), authority_key.public_key(), valid)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -50,10 +50,10 @@ def issue(hosts: Sequence[str]) -> Certificates:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey,
-             issuer_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+             issuer_key: ec.EllipticCurvePublicKey, valid: timedelta) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
-            .serial_number(x509.random_serial_number()).not_valid_before(now - BACKDATED).not_valid_after(now + VALID)
+            .serial_number(x509.random_serial_number()).not_valid_before(now - BACKDATED).not_valid_after(now + valid)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False))
 

@@ -166,7 +166,7 @@ class Connection:
 
         Raises
         ------
-        RefusedError
+        MissingError
             If a queue that was subscribed to was deleted.
         UnavailableError
             If the broker has ended a subscription for another reason, as it does when it stops; or there is none.
@@ -247,7 +247,7 @@ class Connection:
                 with self.channel() as channel:
                     channel.queue_declare(queue, passive=True)
             except MissingError:
-                raise RefusedError(f'{self.where}: the queue {queue} of this connection was deleted') from None
+                raise MissingError(f'{self.where}: the queue {queue} of this connection was deleted') from None
         raise UnavailableError(f'{self.where}: the broker has ended a subscription')
 
     def _hear_cancel(self, _: object) -> None:

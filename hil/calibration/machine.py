@@ -136,7 +136,9 @@ def memory_available_bytes(root: Path = Path('/')) -> int | None:
 def _model(root: Path) -> str:
     """Return the board's model where the firmware gives one, else the processor's."""
     board = _text(root / 'proc/device-tree/model')
-    return board or _of_cpuinfo(root, 'model name') or platform.processor() or platform.machine()
+    # In a container the device tree is hidden, and the kernel of a Raspberry Pi names the board here too.
+    return (board or _of_cpuinfo(root, 'Model') or _of_cpuinfo(root, 'model name') or platform.processor()
+            or platform.machine())
 
 
 def _throttled(root: Path) -> int | None:

@@ -84,12 +84,6 @@ def bind(scenario: Scenario, model: Model, places: frozenset[Place]) -> Binding:
     return Binding(model, places, learning_options(scenario.crypto), chains)
 
 
-def n_pods(model: Model) -> int:
-    """Return how many crypto pods a model has."""
-    queues = zip(model.queues.name, model.queues.consumers, strict=True)
-    return max((len(consumers) for name, consumers in queues if name.startswith('crypto-')), default=0)
-
-
 def _check(scenario: Scenario) -> None:
     crypto = scenario.crypto
     if crypto.suite is None:

@@ -2,7 +2,9 @@
 
 from hil.broker import topology
 from hil.broker.connection import connect
-from hil.inventory import Inventory
+from hil.cluster import client as cluster_client
+from hil.cluster.workers import remove_order, run_of_order
+from hil.inventory import Cluster, Inventory
 from sim.errors import InputError
 
 
@@ -27,4 +29,17 @@ def clean_dead_runs(inventory: Inventory) -> list[str]:
             else:
                 topology.clean(connection, run.run_id)
                 lines.append(f'{run.run_id}: removed, with {run.n_messages:,} messages')
-        return lines or ['no run has left anything']
+        living = {run.run_id for run in topology.runs(connection) if run.has_twin}
+    if inventory.cluster is not None:
+        lines += _clean_order(inventory.cluster, living)
+    return lines or ['no run has left anything']
+
+
+def _clean_order(cluster: Cluster, living: set[str]) -> list[str]:
+    """Take the order of a dead run from a cluster's pods, with the keys in it."""
+    api = cluster_client.connect(cluster.context, cluster.namespace)
+    run = run_of_order(api)
+    if run is None or run in living:
+        return []
+    remove_order(api)
+    return [f'{run}: its order is removed from the cluster']

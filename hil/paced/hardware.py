@@ -129,12 +129,14 @@ class Hardware:
         """Stop; what was not published is forgotten."""
         self.process.__exit__(kind, error, traceback)
 
-    def hellos(self, n: int, seconds_max: float) -> list[Hello]:
-        """Return what workers say of themselves, once so many have or a time is over."""
+    def hellos(self, n: int, seconds_max: float, watch: Callable[[], None] = lambda: None) -> list[Hello]:
+        """Return what workers say of themselves, once so many have or a time is over; `watch` is called meanwhile."""
         found: dict[str, Hello] = {}
         deadline, inbox = time.monotonic() + seconds_max, Inbox(self.process)
         while len(found) < n and (left_s := deadline - time.monotonic()) > 0.0:
-            happening = inbox.wait(left_s)
+            happening = inbox.wait(min(left_s, WAIT_S))
+            if happening is None:
+                watch()
             if isinstance(happening, Hello):
                 found[happening.node] = happening
         return [found[node] for node in sorted(found)]

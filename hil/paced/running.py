@@ -15,7 +15,7 @@ from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import Provider, choose
 from hil.inventory import Inventory
 from hil.ledger import Ledger
-from hil.paced.binding import Binding, bind, n_pods
+from hil.paced.binding import Binding, bind
 from hil.paced.checks import check_bodies, check_load, check_workers, loads
 from hil.paced.devices import Devices
 from hil.paced.engine import PacedEngine
@@ -32,6 +32,7 @@ from sim.engines import Progress
 from sim.errors import InputError
 from sim.model import Model
 from sim.origin import Origin
+from sim.placement import pods_per_node
 from sim.running import Execution, Lowered, controlled, prepare, run_model
 from sim.running import Hardware as Measured
 from sim.scenario import Scenario
@@ -77,7 +78,7 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
         If the scenario cannot be lowered, asks for what workers cannot do, or is too much for them.
     """
     lowered = prepare(scenario, origin)
-    inventory = inventory.following(n_pods(lowered.model))
+    inventory = inventory.following(pods_per_node(scenario, lowered.profiles))
     offered = frozenset(place for node in inventory.nodes.values() for place in node.places)
     binding = bind(scenario, lowered.model, offered)
     check_bodies(binding, BODY_BYTES_MAX)
@@ -89,15 +90,16 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
 
 def _check_far(inventory: Inventory, run: str | None, keys_file: Path | None) -> None:
     """Refuse what workers elsewhere could not begin with, and a file that is somebody's."""
-    far = [name for name, node in inventory.nodes.items() if node.workers == 'elsewhere']
+    is_cluster = inventory.cluster is not None
+    far = [name for name, node in inventory.nodes.items() if node.workers == 'elsewhere' and not is_cluster]
     if far and (run is None or keys_file is None):
         raise InputError(f'{far[0]}: its workers are started elsewhere, and need the id of the run and its keys; say '
                          '--run and --keys-file')
     if keys_file is None:
         return
     if not far:
-        raise InputError(f'--keys-file {keys_file}: all workers of the inventory are started here, and have their '
-                         'keys; leave it out')
+        raise InputError(f'--keys-file {keys_file}: all workers of the inventory get their keys without it; leave it '
+                         'out')
     if os.path.lexists(keys_file):
         raise InputError(f'--keys-file {keys_file}: is there already, and would be overwritten and removed; name a '
                          'file that is not')
@@ -152,9 +154,12 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
             wall_s = time.perf_counter() - begin
             all_ticks, stolen = (after - before for after, before in zip(processor_times(), ticks, strict=True))
         steal, notes = stolen / max(all_ticks, 1), engine.notes
-        facts = {**_facts(made, begun), 'replies': dict(sorted(ledger.counts.items())), 'model_sha256': rounds.sha256,
-                 'pacing': notes.pacing(), 'scheduling': scheduling, 'steal': steal}
-        found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts, why_invalid(notes, steal))
+        waiting('the workers to end')
+        after = begun.testbed.aftermath()
+        facts = {**_facts(made, begun), **after.facts, 'replies': dict(sorted(ledger.counts.items())),
+                 'model_sha256': rounds.sha256, 'pacing': notes.pacing(), 'scheduling': scheduling, 'steal': steal}
+        found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts,
+                         [*why_invalid(notes, steal), *after.invalid_because], after.logs)
     return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,
                      found)
 
@@ -215,8 +220,9 @@ def _begun(made: Plan, waiting: Waiting, counted: Sequence[str] = ()) -> Iterato
         hardware = stack.enter_context(Hardware(name, testbed.line(), made.binding.priorities(), counted))
         expected = {place: made.inventory.n_workers(place) for place in made.binding.priorities()}
         waiting('a word of all workers')
-        is_far = made.keys_file is not None
-        hellos = hardware.hellos(sum(expected.values()), FAR_HELLO_S_MAX if is_far else HELLO_S_MAX)
+        is_far = made.keys_file is not None or made.inventory.cluster is not None
+        hellos = hardware.hellos(sum(expected.values()), FAR_HELLO_S_MAX if is_far else HELLO_S_MAX,
+                                 testbed.check_pods)
         check_workers(hellos, expected)
         yield _Begun(name, testbed, devices, hardware, hellos)
 

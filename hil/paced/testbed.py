@@ -24,10 +24,13 @@ from hil.broker.credentials import Credentials, to_environment
 from hil.broker.errors import BrokerError, RefusedError
 from hil.broker.names import REPLY, ROLES, Place, Role, exchange_of
 from hil.broker.private import PrivateBroker
-from hil.inventory import Inventory
+from hil.cluster import client as cluster_client
+from hil.cluster.workers import Aftermath, PodWorkers
+from hil.inventory import Cluster, Inventory
 from hil.keys.messages import subject_id
 from hil.paced.hardware import Line
 from hil.worker.keys import KeyStore
+from hil.worker.orders import Order as PodOrder
 from sim.errors import RunError, one_line
 
 READY_S_MAX = 300.0  # for all workers; crypto warms up meanwhile
@@ -77,6 +80,7 @@ class Testbed:
         self._stack = ExitStack()
         self._private: PrivateBroker | None = None
         self._processes: list[_Process] = []
+        self._pods: PodWorkers | None = None
         self._folder = Path()
 
     def __enter__(self) -> Self:
@@ -146,6 +150,9 @@ class Testbed:
         RunError
             If one ends, or is not ready in time; with what it said.
         """
+        if self._inventory.cluster is not None:
+            self._give_pods_their_order(self._inventory.cluster, store)
+            return
         keys = self._folder / 'keys.json'
         self._leave_keys(keys, store)
         if keys_file is not None:
@@ -178,6 +185,31 @@ class Testbed:
                 said = each.process.communicate()[1].strip().splitlines()
                 raise RunError(one_line(f'worker {each.node}: has ended with {each.process.returncode} '
                                         f'({said[-1] if said else "no word"}); look at what it says'))
+
+    def aftermath(self) -> Aftermath:
+        """Return what became of the workers that are pods; the run is over."""
+        return Aftermath({}, {}, []) if self._pods is None else self._pods.aftermath()
+
+    def check_pods(self) -> None:
+        """Return if all workers that are pods can still begin.
+
+        Raises
+        ------
+        RunError
+            If one does not; with what it said.
+        """
+        if self._pods is not None:
+            self._pods.check_begin()
+
+    def _give_pods_their_order(self, cluster: Cluster, store: KeyStore) -> None:
+        api, order = cluster_client.connect(cluster.context, cluster.namespace), self._order
+        self._progress('the pods of the cluster')
+        self._pods = self._stack.enter_context(
+            PodWorkers(api, self._inventory, frozenset(order.priorities), self._progress))
+        self.nodes |= {subject_id(worker): worker for worker in self._pods.posts.values()}
+        self._pods.give(PodOrder(
+            self._run, order.suite, order.provider, dict(order.priorities), order.prefetch, order.body_bytes_max,
+            self._inventory.padded, self._pods.posts, store.to_json()))
 
     def _leave_keys(self, path: Path, store: KeyStore) -> None:
         """Write keys for their owner alone, to a file that is not there yet and goes with the run."""

@@ -7,7 +7,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,10 +40,18 @@ KEY_FILE_BYTES_MAX = 64 << 20  # half a million devices
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Work until SIGTERM or SIGINT; return the exit code, with one line for what went wrong."""
+    return reported(work, sys.argv[1:] if arguments is None else arguments)
+
+
+def reported(command: Callable[[Sequence[str]], None], arguments: Sequence[str], *,
+             passing: type[IomtwinError] | tuple[()] = ()) -> int:
+    """Do a command; return its exit code, with one line for what went wrong. What is `passing` is raised again."""
     try:
-        work(sys.argv[1:] if arguments is None else arguments)
+        command(arguments)
     except SystemExit:  # of --help
         return 0
+    except passing:
+        raise
     except IomtwinError as error:
         print(f'iomtwin: {error}', file=sys.stderr)
         return error.exit_code
@@ -121,7 +129,7 @@ def read_keys(path: Path) -> KeyStore:
         raise InputError(f'{path}: {error}') from None
 
 
-class _Parser(argparse.ArgumentParser):
+class OptionParser(argparse.ArgumentParser):
     """A parser whose mistakes are ours."""
 
     def error(self, message: str) -> NoReturn:
@@ -130,7 +138,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser('iomtwin worker', description='Do the work of one place of a run: what runs on a node.')
+    parser = OptionParser('iomtwin worker', description='Do the work of one place of a run: what runs on a node.')
     add = parser.add_argument
     add('--broker', required=True, metavar='URL', help='amqps://HOST:PORT/VHOST, without a user')
     add('--ca', required=True, type=Path, metavar='FILE', help="certificate of the broker's authority")

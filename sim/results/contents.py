@@ -38,11 +38,19 @@ def write_run(folder: Path, execution: Execution) -> None:
     if execution.hardware is None:
         summary = summarise(recording)
     else:
+        _write_logs(folder / 'logs', execution.hardware.logs)
         found = {name: found[name] for name in OF_JOBS if name in found} | execution.hardware.tables
         summary = [*summarise_jobs(recording), *execution.hardware.summary]
     for name, table in found.items():
         write_table(table, folder / f'{name}.parquet')
     (folder / 'summary.json').write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n', 'utf-8')
+
+
+def _write_logs(folder: Path, logs: Mapping[str, str]) -> None:
+    """Write what workers have said that failed; without any, there is no folder."""
+    for name, text in logs.items():
+        folder.mkdir(exist_ok=True)
+        (folder / f'{name}.txt').write_text(text, 'utf-8')
 
 
 def scenario_folder(out: Path, scenario: Scenario, profiles: Mapping[str, Profile]) -> Path:

@@ -35,7 +35,7 @@ def test_the_shipped_inventories_are_read() -> None:
     local = loaded['local']
     assert local.broker.private
     assert [local.n_workers(place) for place in PLACES] == [1, 1, 1]
-    assert [local.following(3).n_workers(place) for place in PLACES] == [3, 1, 1]
+    assert [local.following((1, 0, 2)).n_workers(place) for place in PLACES] == [3, 1, 1]
     assert {node.workers for node in local.nodes.values()} == {'started'}
     assert local == load_inventory(SHIPPED / 'local.yaml')
 

@@ -41,6 +41,9 @@ OUTAGES = (
 )
 VARIANTS = {
     'outages': (*SHORTENED['ward'], OUTAGES, 'broker.detect=2 s'),
+    'nodes lost, and their workers elsewhere': (
+        *SHORTENED['ward'], OUTAGES, 'broker.detect=2 s', 'edge.rescheduling={grace: 2 s, eviction: 3 s, start: 1 s}',
+        'crypto.replicas=4', 'crypto.policy=pack'),
     'full queue': (*SHORTENED['ward'], 'broker.capacity=1', 'broker.deliver=20 ms', 'crypto.prefetch=1'),
     'lossy air': (*SHORTENED['ward'], 'access_points.ble-gateway.loss_ratio=0.4',
                   'access_points.ble-gateway.attempts_max=2', 'access_points.wifi-ap.loss_ratio=0.3'),

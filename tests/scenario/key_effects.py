@@ -42,6 +42,9 @@ NO_UPLINK = ('outages=[{target: floor-1-uplink, begin: 3 s, end: 19 s}]',)
 ON_BACKUP = (*NO_UPLINK, 'wiring.backup={rate: 1 Gbit/s, latency: 20 us}')
 UNDER_WAY = ('broker.deliver=500 ms', 'crypto.prefetch=100', 'outages=[{target: crypto-1, begin: 5 s, end: 15 s}]')
 SLOW_CREDIT = ('broker.acknowledge=150 ms', 'crypto.replicas=1')  # for more than one message each
+PACKED = ('crypto.policy=pack', 'edge.nodes.edge-2.profile=x86-server')
+MEMORY = ('edge.nodes.edge-1.memory=1900 MB',)  # for two workers beside an agent of K3s
+NODE_LOST = ('crypto.replicas=1', 'outages=[{target: edge-1, begin: 4 s, end: 18 s}]')
 OUTAGE = ('outages=[{target: broker, begin: 5 s, end: 10 s}]',)
 KEYS = ('keys={rotation: {every: 30 s}, overlap: 1 s, expiry: 60 s, deadline: 5 s, retry: 1 s}',)
 NO_AUTHORITY = (*KEYS, 'outages=[{target: authority, begin: 0 s, end: 19 s}]')
@@ -128,6 +131,19 @@ EFFECTS = (
     Effect('edge.server.profile', 'x86-server', 'raspberry-pi-4', '+', 'latency', 'vitals', 'the broker is slower'),
     Effect('edge.server.cores', '4', '3', '+', 'utilisation', 'server', 'the same work on fewer cores'),
     Effect('edge.k3s_cores', '0.3', '1.5', '+', 'utilisation', 'server', 'K3s keeps one of its cores'),
+    *(Effect(key, a, b, '-', 'utilisation', 'crypto-2', 'there is no room for it on the slow node', (*PACKED, *context))
+      for key, a, b, context in (
+          ('edge.k3s_server', 'null', 'edge-1', ('crypto.pod_cores=2', 'edge.k3s_cores=0', 'edge.k3s_server_cores=1')),
+          ('edge.k3s_server_cores', '0.3', '2.5', ('edge.k3s_server=edge-1',)),
+          ('edge.k3s_memory', '268 MB', '1 GB', MEMORY),
+          ('edge.k3s_server_memory', '268 MB', '1588 MB', (*MEMORY, 'edge.k3s_server=edge-1')),
+          ('edge.nodes.edge-1.memory', '2 GB', '1 GB', ()),
+          ('crypto.pod_memory', '512 MiB', '1 GiB', MEMORY))),
+    Effect('edge.rescheduling', 'null', '{grace: 1 s, eviction: 1 s, start: 1 s}', '-', 'latency', 'vitals',
+           'the worker starts on the other node, and does not wait for its own', NODE_LOST),
+    *(Effect(f'edge.rescheduling.{key}', '1 s', '5 s', '+', 'latency', 'vitals', 'the worker is elsewhere later',
+             (*NODE_LOST, 'edge.rescheduling={grace: 1 s, eviction: 1 s, start: 1 s}'))
+      for key in ('grace', 'eviction', 'start')),
     # Broker
     Effect('broker.node', 'server', 'edge-1', '+', 'latency', 'vitals', 'the broker is slower on a Pi'),
     Effect('broker.cores', '1', '2', '-', 'utilisation', 'broker', 'the same work on more cores'),
@@ -164,6 +180,8 @@ EFFECTS = (
     Effect('crypto.sign_updates', 'false', 'true', '+', 'crypto_latency_share', 'fl-update', 'signing and verifying'),
     Effect('crypto.placement', 'distributed', 'sequential', '+', 'utilisation', 'crypto-1', 'one worker does all'),
     Effect('crypto.replicas', '1', '2', '-', 'utilisation', 'crypto-1', 'workers share'),
+    Effect('crypto.policy', 'spread', 'pack', '+', 'utilisation', 'crypto-2', 'both workers are on the slow node',
+           ('edge.nodes.edge-2.profile=x86-server',)),
     Effect('crypto.pod_cores', '1', '2', '-', 'utilisation', 'crypto-1', 'the same work on more cores'),
     Effect('crypto.prefetch', '1', '20', '-', 'latency', 'vitals', 'messages need not wait for credit', SLOW_CREDIT),
     # Keys

@@ -82,6 +82,7 @@ class Twin:
     limits: Limits = field(default_factory=Limits)
     endpoint: Endpoint | None = None  # where workers find the broker, if not where the twin does
     waits: Waits = field(default_factory=Waits)
+    python: tuple[str, ...] = (sys.executable,)  # what starts workers
     run: str = field(default_factory=new_run_id)
     nodes: list[Node] = field(default_factory=list)
     replies: dict[Chain, Message] = field(default_factory=dict)
@@ -120,7 +121,7 @@ class Twin:
                      '--heartbeat', str(heartbeat_s)]
         if place == 'crypto':
             arguments += ['--queue', '0=1']
-        process = subprocess.Popen([sys.executable, '-c', code, *arguments], cwd=ROOT, text=True,
+        process = subprocess.Popen([*self.python, '-c', code, *arguments], cwd=ROOT, text=True,
                                    stderr=subprocess.PIPE,
                                    env=os.environ | to_environment(place, self.broker.users[place]))
         node = Node(process, folder)
