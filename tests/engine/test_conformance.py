@@ -30,6 +30,7 @@ SHORTENED = {
     'ward': ('duration=100 s', 'warm_up=10 s', 'learning.start=20 s', 'learning.pause=10 s'),
     'paper-testbed-sequential': ('duration=60 s',),
     'paper-testbed-distributed': ('duration=60 s',),
+    'testbed': ('duration=20 s',),
     'teaching-hospital': ('duration=20 s', 'warm_up=5 s', 'learning.start=2 s', 'learning.rounds=2',
                           'learning.pause=1 s'),
     **{name: (*few_wards(name, 2), 'duration=10 s', 'warm_up=2 s', 'learning.start=1 s', 'learning.rounds=2',

@@ -1,0 +1,43 @@
+"""`iomtwin validate --quick` as it is typed: a real broker, real workers, and the model of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sim.profiles import load_profile
+from sim.results.folder import read_run
+from tests.results.runs import ended, start
+
+SHORT = ('--quick', '--set', 'duration=8 s', '--set', 'warm_up=2 s', '--set', 'learning.start=2 s')
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_quick_compares_a_testbed_with_its_model(tmp_path: Path) -> None:
+    """Both worlds have all runs, and the profiles what was measured. A machine too busy for a valid run says so."""
+    out = tmp_path / 'out'
+    code, printed, errors = ended(start('validate', *SHORT, '--out', out), 900)
+    profile = load_profile(out / 'testbed-nodes.yaml')
+    assert {('broker.route', 'any'), ('broker.answer', 'any'), ('aead.seal', 'Ascon-AEAD128')} <= profile.costs.keys()
+    assert 'over the broker, host testbed' in profile.cost('broker.route', 'any').source
+    for configuration in ('sequential', 'distributed'):
+        measured = {path.name: read_run(path) for path in (out / 'hil' / configuration).iterdir()}
+        assert sorted(measured) == ['seed-1', 'seed-1-twice', 'seed-2']
+        assert all(run.manifest['world'] == 'hil' for run in measured.values())
+        simulated = [read_run(out / 'simulated' / configuration / f'seed-{seed}') for seed in (1, 2)]
+        assert all('broker.answer' in run.table('stages')['stage'].to_list() for run in simulated)
+        for run in simulated:  # the same arrivals in both worlds
+            jobs, others = (each.table('jobs').filter(flow='vitals') for each in (
+                run, measured[f'seed-{run.manifest["seed"]}']))
+            assert set(jobs.select('device', 'k').rows()) == set(others.select('device', 'k').rows())
+    valid = [json.loads(manifest.read_text())['is_valid'] for manifest in out.glob('hil/*/*/manifest.json')]
+    if any(valid):
+        assert code == 0
+        assert 'Predicted less measured (host testbed)' in printed
+        assert '*not run on a Pi yet*' in (out / 'validation.md').read_text()
+    else:
+        assert (code, printed) == (2, '')
+        assert 'found no configuration with a valid run on the testbed' in errors.splitlines()[-1]
+    code, printed, errors = ended(start('validate', *SHORT, '--out', out))
+    assert (code, printed, errors.count('\n')) == (2, '', 1)
+    assert '--resume' in errors
