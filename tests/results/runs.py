@@ -54,10 +54,10 @@ def start(*arguments: str | Path, hash_seed: int = 0) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {'PYTHONHASHSEED': str(hash_seed)})
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def ended(process: subprocess.Popen[str], seconds: float = DEADLINE_S) -> tuple[int, str, str]:
     """Wait for the end; return exit code, output and errors. What does not end is killed, and fails the test."""
     try:
-        out, errors = process.communicate(timeout=DEADLINE_S)  # until nobody holds its pipes any more
+        out, errors = process.communicate(timeout=seconds)  # until nobody holds its pipes any more
     except subprocess.TimeoutExpired:
         kill(process)
         raise
