@@ -26,6 +26,7 @@ lint: install-dev
 bench: install-dev
 	$(python) benchmarks/bench_engine.py
 	$(python) benchmarks/bench_broker.py
+	$(python) benchmarks/bench_paced.py
 
 # An hour for each; nothing else may run meanwhile.
 validate: install-dev
