@@ -42,8 +42,8 @@ def main() -> None:
 
 
 NOTES = (
-    f'Scenario `testbed` without learning, {DURATION_S} s, three crypto workers: each client sends two messages of 1 KiB',
-    'a second. Late: a message that left after the model had it due; a reply that came before a time already passed.', '')
+    f'Scenario `testbed` without learning, {DURATION_S} s, three crypto workers; a client sends two messages of 1 KiB',
+    'a second. Late: a message that left after the model had it due; a reply that came before a time already past.', '')
 
 
 def row(n_clients: int) -> list[str]:
