@@ -20,9 +20,10 @@ def validate(
     scenario: Annotated[str, typer.Argument(metavar='[SCENARIO]', help='A path, or a shipped one.')] = 'testbed',
     *,
     inventory: InventoryName = 'local',
-    quick: Annotated[bool, typer.Option('--quick', help='Two configurations, two seeds, a short calibration.')] = False,
+    quick: Annotated[bool, typer.Option('--quick', help='Two configurations, a short calibration.')] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help='The first one.')] = 1,
     overrides: Overrides = None,
+    replicates: Annotated[int | None, typer.Option(min=2, max=100, help='Seeds of each; else 3, with --quick 2.')] = None,
     resume: Annotated[bool, typer.Option('--resume', help='Go on with one that was interrupted.')] = False,
     out: Annotated[Path, typer.Option(metavar='DIR', help='Where runs, tables and figures go.')] = Path(
         'results/validation'),
@@ -41,7 +42,7 @@ def validate(
 
     shorter = ('duration=12 s',) if quick else ()
     made = trials.Trials(scenario, (*shorter, *(overrides or ())), load_inventory(inventory), QUICK if quick else FULL,
-                         n_replicates=2 if quick else 3, effort=SHORT if quick else LONG, seed=seed,
+                         n_replicates=replicates or (2 if quick else 3), effort=SHORT if quick else LONG, seed=seed,
                          n_repeats=0 if quick else 2)
     trials.check(made)
     if resume:

@@ -126,8 +126,9 @@ class PacedEngine(Engine):
             if due_s > now_s or now_s - listened_s > LISTEN_S:
                 happening = self._inbox.wait(min(due_s - self._elapsed_s(), WATCH_S))
                 listened_s = self._elapsed_s()
-                if happening is not None:
+                while happening is not None:  # all that is there: it came before what is due now
                     self._hear(happening)
+                    happening = self._inbox.wait(0.0)
             elif due_s >= stop_s:
                 break
             else:
@@ -196,8 +197,10 @@ class PacedEngine(Engine):
         if chain.device is None:
             messages = self._messages.without_device(job, chain)
             slip = self._slip(job, chain, len(messages))
-            for message in messages:
-                self._send(job, chain, replace(message, slip=slip), self.env.now)
+            due_s = self.env.now
+            for message in messages:  # of one sender, so one after the other
+                self._send(job, chain, replace(message, slip=slip), due_s)
+                due_s = self._elapsed_s()
             return
         number = _number(job.key, chain)
         made = self._made.pop(number, None)

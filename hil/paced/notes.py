@@ -22,14 +22,17 @@ import polars as pl
 from hil.worker.dispatcher import clock_id
 from sim.flows import CRYPTO_STAGES, FLOWS
 from sim.results.summary import times
+from sim.results.tables import jobs
 
 if TYPE_CHECKING:
     from hil.ledger import Chain, Ended
     from hil.wire.message import Message
     from sim.engines.reference.routes import Job
+    from sim.results.recording import Recording
 
-LATE_SHARE_MAX = 0.05  # of a flow's median round trip: 99 % of its messages are sent and heard within this
+LATE_SHARE_MAX = 0.05  # of a flow's median latency: 99 % of its messages are sent and heard within this
 LATE_S_MAX = 0.020  # at most
+N_FOR_LATE = 100  # messages of a flow, for there to be one in a hundred
 LATE_S_MIN = 1e-3  # and at least: what a p95 is told to, when model and hardware are compared
 STEAL_MAX = 0.01  # of the processors' time, taken by other guests of the host
 CPU_SHARE_MIN = 0.95  # of a compute stage's time, in which its thread had a processor
@@ -135,19 +138,22 @@ class Notes:
         return found
 
 
-def why_invalid(notes: Notes, steal: float) -> list[str]:
+def why_invalid(notes: Notes, latencies: Mapping[str, float], steal: float) -> list[str]:
     """Return why a run must not be averaged with others, one line each; nothing if it may.
 
     Parameters
     ----------
+    latencies
+        By flow, the median latency of its jobs, s.
     steal
         Share of the processors' time that went to other guests of the host meanwhile.
     """
     chains = pl.DataFrame(notes.chains, CHAIN_COLUMNS, orient='row').filter('is_counted')
     found = []
     for (flow,), rows in chains.group_by('flow', maintain_order=True):
-        median_s = float(np.median(rows['round_trip_s']))
-        allowed_s = min(max(LATE_SHARE_MAX * median_s, LATE_S_MIN), LATE_S_MAX)
+        if rows.height < N_FOR_LATE:
+            continue
+        allowed_s = min(max(LATE_SHARE_MAX * latencies.get(str(flow), 0.0), LATE_S_MIN), LATE_S_MAX)
         for column, what in (('sent_late_s', 'messages were sent'), ('heard_late_s', 'replies were heard')):
             late_s = float(np.percentile(rows[column], 99))
             if late_s > allowed_s:
@@ -166,6 +172,12 @@ def why_invalid(notes: Notes, steal: float) -> list[str]:
               f'least {100 * CPU_SHARE_MIN:g} %: something else ran on its node'
               for stage, share in shares.iter_rows() if share < CPU_SHARE_MIN and stage not in WAITS]
     return found
+
+
+def median_latencies(recording: Recording) -> dict[str, float]:
+    """Return by flow the median latency of the jobs that were launched in the measured time, s."""
+    rows = jobs(recording).filter(pl.col('is_counted'), pl.col('outcome').is_in(['delivered', 'expired']))
+    return dict(rows.group_by('flow').agg(pl.col('latency_s').median()).iter_rows())
 
 
 def processor_times() -> tuple[int, int]:

@@ -23,7 +23,7 @@ from hil.paced.hardware import Hardware
 from hil.paced.learning import Rounds
 from hil.paced.messages import Messages, subjects
 from hil.paced.moments import Onlooker
-from hil.paced.notes import processor_times, why_invalid
+from hil.paced.notes import median_latencies, processor_times, why_invalid
 from hil.paced.real_time import real_time
 from hil.paced.testbed import Order, Testbed
 from hil.wire.names import run_id
@@ -159,7 +159,7 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
         facts = {**_facts(made, begun), **after.facts, 'replies': dict(sorted(ledger.counts.items())),
                  'model_sha256': rounds.sha256, 'pacing': notes.pacing(), 'scheduling': scheduling, 'steal': steal}
         found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts,
-                         [*why_invalid(notes, steal), *after.invalid_because], after.logs)
+                         [*why_invalid(notes, median_latencies(recording), steal), *after.invalid_because], after.logs)
     return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,
                      found)
 

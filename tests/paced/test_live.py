@@ -119,9 +119,9 @@ def test_a_blocked_broker_is_heard_of_and_queues_are_counted() -> None:
             wait_until(lambda: heard.append(inbox.wait(WAIT_S)) or (
                 isinstance(heard[-1], Depths) and heard[-1].ready[queue] == 1), 'the message is counted')
     notes = Notes((0.0, 1.0))
-    assert why_invalid(notes, 0.0) == []
+    assert why_invalid(notes, {}, 0.0) == []
     notes.blocked = [(3.25, blocked.reason) for blocked in heard if isinstance(blocked, Blocked)]
-    (reason,) = why_invalid(notes, 0.0)
+    (reason,) = why_invalid(notes, {}, 0.0)
     assert 'stopped taking messages 3.2 s after the beginning (low on memory)' in reason
 
 

@@ -24,6 +24,9 @@ from tests.trials.test_fitting import FACTS, fitted
 
 CONFIGURATIONS = (Configuration('sequential', {**SEQUENTIAL, 'crypto.prefetch': '1'}),
                   Configuration('distributed', {**DISTRIBUTED, 'crypto.prefetch': '1'}, distributes='sequential'))
+FOUND = {**FACTS, 'is_padded': False, 'places': ['crypto', 'server'], 'model': 'simulated', 'replies': {}, 'pacing': {},
+         'steal': 0.0, 'workers': [{'node': 'pi-1', 'place': 'crypto', 'version': '0', 'provider': 'pqcrypto',
+                                    'machine': 'x86_64', 'kernel': 'Linux', 'cores': 2, 'memory_mib': 1_000}]}
 TRIALS = trials.Trials('testbed', ('duration=14 s',), load_inventory('local'), CONFIGURATIONS, 3, QUICK)
 
 
@@ -52,8 +55,7 @@ def compared(measured: Path, folder: Path) -> Validation:
     """Return what is found of a model whose runs are in a folder, against what was measured."""
     shutil.copytree(measured, folder / 'hil')
     for manifest in (folder / 'hil').glob('*/*/manifest.json'):
-        facts = {**FACTS, 'workers': [{'version': '0', 'machine': 'x', 'cores': 2}]}
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {'hardware': facts}))
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {'hardware': FOUND}))
     return validate(folder)
 
 
