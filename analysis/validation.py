@@ -100,6 +100,7 @@ class Validation:
     n_invalid: Mapping[str, int]
     latencies: Mapping[tuple[str, str, str], pl.Series]  # (configuration, flow, world) -> s, of all runs
     facts: Mapping[str, Any]  # of the testbed, from a manifest
+    date: str  # of that run
 
 
 def validate(folder: Path) -> Validation:
@@ -129,9 +130,10 @@ def validate(folder: Path) -> Validation:
     latencies = {(name, flow, world): pl.concat([_latencies(run, flow) for run in found[name].valid.values()])
                  for name in usable for flow in FLOWS
                  for world, found in (('measured', measured), ('predicted', predicted))}
+    manifest = next(iter(measured[usable[0]].valid.values())).manifest
     return Validation(trials, errors, effects, rankings, {name: len(measured[name].valid) for name in names},
-                      {name: measured[name].n_invalid for name in names}, latencies,
-                      next(iter(measured[usable[0]].valid.values())).manifest['hardware'])
+                      {name: measured[name].n_invalid for name in names}, latencies, manifest['hardware'],
+                      manifest['written_at'][:10])
 
 
 @dataclass(frozen=True)

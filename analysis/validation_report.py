@@ -51,7 +51,7 @@ def _page(found: Validation, command: str, figures: Sequence[str]) -> list[str]:
     counts = [f'{name} {n}, {found.n_invalid[name]}' for name, n in found.n_valid.items()]
     lines = ['# How far off the model is', '',
              f'{_marked(found).capitalize()}, never a Raspberry Pi: *not run on a Pi yet*.', '',
-             f'- {", ".join((facts["broker"], facts["kem_provider"], "iomtwin " + workers["version"], machine))}',
+             f'- {", ".join((found.date, facts["broker"], facts["kem_provider"], "iomtwin " + workers["version"], machine))}',
              f'- seeds {", ".join(map(str, trials["seeds"]))} of scenario `{trials["scenario"]}`',
              f'- made by `{command}`',
              f'- broker: deliver {seconds(trials["deliver_s"])}, acknowledge {seconds(trials["acknowledge_s"])}',

@@ -23,7 +23,7 @@ def validate(
     quick: Annotated[bool, typer.Option('--quick', help='Two configurations, a short calibration.')] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help='The first one.')] = 1,
     overrides: Overrides = None,
-    replicates: Annotated[int | None, typer.Option(min=2, max=100, help='Seeds of each; else 3, with --quick 2.')] = None,
+    replicates: Annotated[int | None, typer.Option(min=2, max=100, help='Seeds; else 3, with --quick 2.')] = None,
     resume: Annotated[bool, typer.Option('--resume', help='Go on with one that was interrupted.')] = False,
     out: Annotated[Path, typer.Option(metavar='DIR', help='Where runs, tables and figures go.')] = Path(
         'results/validation'),

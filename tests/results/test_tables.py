@@ -352,7 +352,8 @@ def test_words_and_their_meaning_are_the_same_everywhere(ward: Run) -> None:
         assert text in page
         assert text in terminal
     rows = pl.DataFrame({'metric': ['deadline_miss_ratio', 'wire_bytes'], 'statistic': ['mean'] * 2, 'of': ['x'] * 2,
-                         'unit': ['1', 'B'], 'n_pairs': [2, 2], 'n': [5, 5], 'base': [0.5, 1.0], 'other': [0.25, 2.0],
+                         'unit': ['1', 'B'], 'n_pairs': [2, 2], 'is_paired': [True] * 2, 'n': [5, 5],
+                         'base': [0.5, 1.0], 'other': [0.25, 2.0],
                          'difference': [-0.25, 1.0], 'ci95_low': [-0.3, 0.5], 'ci95_high': [-0.2, 1.5],
                          'is_settled': [True, True]})
     told = shown(compared(rows, 'a', 'b'))

@@ -27,7 +27,8 @@ CONFIGURATIONS = (Configuration('sequential', {**SEQUENTIAL, 'crypto.prefetch': 
 FOUND = {**FACTS, 'is_padded': False, 'places': ['crypto', 'server'], 'model': 'simulated', 'replies': {}, 'pacing': {},
          'steal': 0.0, 'workers': [{'node': 'pi-1', 'place': 'crypto', 'version': '0', 'provider': 'pqcrypto',
                                     'machine': 'x86_64', 'kernel': 'Linux', 'cores': 2, 'memory_mib': 1_000}]}
-TRIALS = trials.Trials('testbed', ('duration=14 s',), load_inventory('local'), CONFIGURATIONS, 3, QUICK)
+LARGE = ('duration=14 s', 'learning.model=200 kB', 'learning.update=200 kB', 'learning.samples=1', 'learning.pause=1 s')
+TRIALS = trials.Trials('testbed', LARGE, load_inventory('local'), CONFIGURATIONS, 3, QUICK)
 
 
 def simulated(folder: Path, profile: Callable[[str], str] = lambda text: text) -> Path:
@@ -114,7 +115,7 @@ def test_a_prefetch_that_is_ignored_is_caught(measured: Path, tmp_path: Path) ->
                   for each in CONFIGURATIONS)
     folder = tmp_path / 'held'
     shutil.rmtree(folder / 'simulated')
-    trials.simulate(trials.Trials('testbed', ('duration=14 s',), TRIALS.inventory, wrong, 3, QUICK), folder)
+    trials.simulate(trials.Trials('testbed', LARGE, TRIALS.inventory, wrong, 3, QUICK), folder)
     updates = error(validate(folder), 'sequential', 'latency', 'fl-update')
     assert updates.difference.excludes_zero
     assert updates.is_within is False
