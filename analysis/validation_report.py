@@ -47,11 +47,11 @@ def write(found: Validation, folder: Path, command: str) -> None:
 def _page(found: Validation, command: str, figures: Sequence[str]) -> list[str]:
     facts = found.facts
     workers, trials = facts['workers'][0], found.trials
-    machine = f'{workers["machine"]}, {workers["cores"]} cores'
+    version, machine = f'iomtwin {workers["version"]}', f'{workers["machine"]}, {workers["cores"]} cores'
     counts = [f'{name} {n}, {found.n_invalid[name]}' for name, n in found.n_valid.items()]
     lines = ['# How far off the model is', '',
              f'{_marked(found).capitalize()}, never a Raspberry Pi: *not run on a Pi yet*.', '',
-             f'- {", ".join((found.date, facts["broker"], facts["kem_provider"], "iomtwin " + workers["version"], machine))}',
+             f'- {", ".join((found.date, facts["broker"], facts["kem_provider"], version, machine))}',
              f'- seeds {", ".join(map(str, trials["seeds"]))} of scenario `{trials["scenario"]}`',
              f'- made by `{command}`',
              f'- broker: deliver {seconds(trials["deliver_s"])}, acknowledge {seconds(trials["acknowledge_s"])}',
