@@ -25,9 +25,9 @@ Scenario = Annotated[str | None, typer.Option('--scenario', metavar='SCENARIO', 
 def render(*, inventory: InventoryName = LAB, scenario: Scenario = None, overrides: Overrides = None) -> None:
     """Write an inventory's objects as YAML, but no Secret: what is secret is in no file."""
     from hil.cluster.manifests import manifests
-    from hil.cluster.writing import as_yaml
+    from sim.yaml_writing import written_documents
 
-    say(as_yaml(manifests(_inventory(inventory, scenario, overrides))))
+    say(written_documents(manifests(_inventory(inventory, scenario, overrides))))
 
 
 @k3s.command('apply')

@@ -20,7 +20,7 @@ def validate(
     scenario: Annotated[str, typer.Argument(metavar='[SCENARIO]', help='A path, or a shipped one.')] = 'testbed',
     *,
     inventory: InventoryName = 'local',
-    quick: Annotated[bool, typer.Option('--quick', help='Two configurations, a short calibration.')] = False,
+    quick: Annotated[bool, typer.Option('--quick', help='Two configurations of 12 s, calibrated briefly.')] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help='The first one.')] = 1,
     overrides: Overrides = None,
     replicates: Annotated[int | None, typer.Option(min=2, max=100, help='Seeds; else 3, with --quick 2.')] = None,

@@ -1,6 +1,7 @@
-"""Plain data to YAML text: the one way out for scenarios and profiles, each list in brackets."""
+"""Plain data to YAML text: the one way out, for scenarios and profiles with each list in brackets."""
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -18,14 +19,27 @@ def written(data: Any, width: int = LINE_MAX) -> str:
     width
         Characters after which a line is folded, where it can be.
     """
-    stream = io.StringIO()
-    yaml = YAML(typ='safe', pure=True)
+    stream, yaml = io.StringIO(), _yaml(width)
     yaml.Representer = _ListsInBrackets
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
+def written_documents(objects: Sequence[Mapping[str, Any]]) -> str:
+    """Return mappings as a document each, as others write them: every item of a list on a line of its own."""
+    stream, yaml = io.StringIO(), _yaml(LINE_MAX)
+    yaml.explicit_start = True
+    yaml.dump_all(objects, stream)
+    return stream.getvalue()
+
+
+def _yaml(width: int) -> YAML:
+    """Return what writes keys in the order that they have."""
+    yaml = YAML(typ='safe', pure=True)
     yaml.default_flow_style = False
     yaml.width = width
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None, read as a truth
-    yaml.dump(data, stream)
-    return stream.getvalue()
+    return yaml
 
 
 class _ListsInBrackets(SafeRepresenter):

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 PR_SET_TIMERSLACK = 29  # linux/prctl.h
 SLACK_NS = 1_000  # by which a sleep may last longer than it was to; Linux's own is 50 us
-YOUNG_MAX = 50_000  # objects before the collector looks at the young ones: some ms each time
+YOUNG_MAX = 50_000  # objects before the collector looks at the young ones, in place of Python's 700
 
 
 @contextmanager

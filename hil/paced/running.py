@@ -25,10 +25,10 @@ from hil.paced.messages import Messages, subjects
 from hil.paced.moments import Onlooker
 from hil.paced.notes import median_latencies, processor_times, why_invalid
 from hil.paced.real_time import real_time
-from hil.paced.testbed import Order, Testbed
+from hil.paced.testbed import Testbed
 from hil.wire.names import run_id
 from hil.worker.hello import Hello
-from sim.engines import Progress
+from hil.worker.orders import Task
 from sim.errors import InputError
 from sim.model import Model
 from sim.origin import Origin
@@ -118,8 +118,7 @@ class _Begun:
     hellos: list[Hello]
 
 
-def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress | None = None,
-            onlooker: Onlooker | None = None) -> Execution:
+def execute(made: Plan, *, waiting: Waiting = lambda _: None, onlooker: Onlooker | None = None) -> Execution:
     """Run a plan once, in real time.
 
     Parameters
@@ -150,7 +149,7 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, progress: Progress
         with real_time() as scheduling:
             ticks = processor_times()
             begin = time.perf_counter()
-            recording = controlled(lowered.model, lambda controllers: engine.run(controllers, progress))
+            recording = controlled(lowered.model, engine.run)
             wall_s = time.perf_counter() - begin
             all_ticks, stolen = (after - before for after, before in zip(processor_times(), ticks, strict=True))
         steal, notes = stolen / max(all_ticks, 1), engine.notes
@@ -210,9 +209,10 @@ def _begun(made: Plan, waiting: Waiting, counted: Sequence[str] = ()) -> Iterato
     """Start what a plan needs, and let the messages in some queues be counted; end it behind."""
     scenario, suite, name = made.lowered.scenario, made.lowered.scenario.crypto.suite, made.run
     assert suite is not None, 'bind refuses it'
-    order = Order(suite, made.provider.name, made.binding.priorities(), scenario.crypto.prefetch, BODY_BYTES_MAX)
+    task = Task(name, suite, made.provider.name, made.binding.priorities(), scenario.crypto.prefetch, BODY_BYTES_MAX,
+                made.inventory.padded)
     with ExitStack() as stack:
-        testbed = stack.enter_context(Testbed(name, made.inventory, order, waiting))
+        testbed = stack.enter_context(Testbed(made.inventory, task, waiting))
         waiting('the keys of devices')
         devices = stack.enter_context(
             Devices(name, suite, made.provider.name, *subjects(made.binding), BODY_BYTES_MAX, _n_device_processes()))

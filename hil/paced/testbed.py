@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from hil.inventory import Cluster, Inventory
 from hil.keys.messages import subject_id
 from hil.paced.hardware import Line
 from hil.worker.keys import KeyStore
-from hil.worker.orders import Order as PodOrder
+from hil.worker.orders import Order, Task
 from sim.errors import RunError, one_line
 
 READY_S_MAX = 300.0  # for all workers; crypto warms up meanwhile
@@ -38,17 +38,6 @@ END_S_MAX = 30.0
 POLL_S = 0.05
 ONE_THREAD = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}  # of linear algebra: a worker is one busy at a time
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What workers are started with."""
-
-    suite: str
-    provider: str
-    priorities: Mapping[Place, Sequence[int]]
-    prefetch: int
-    body_bytes_max: int
 
 
 @dataclass
@@ -63,20 +52,18 @@ class Testbed:
 
     Parameters
     ----------
-    run
-        The run's id.
     inventory
         What there is.
-    order
+    task
         What the workers are to do.
     progress
         Is told, in a few words, what it waits for.
     """
 
-    def __init__(self, run: str, inventory: Inventory, order: Order, progress: Progress = lambda _: None) -> None:
+    def __init__(self, inventory: Inventory, task: Task, progress: Progress = lambda _: None) -> None:
         self.nodes: dict[bytes, str] = {}  # names of the workers by the ids that they sign their timings with
         self.server_version = ''
-        self._run, self._inventory, self._order, self._progress = run, inventory, order, progress
+        self._inventory, self._task, self._progress = inventory, task, progress
         self._stack = ExitStack()
         self._private: PrivateBroker | None = None
         self._processes: list[_Process] = []
@@ -94,14 +81,14 @@ class Testbed:
         try:
             if self._inventory.broker.private:
                 self._progress('the private broker')
-                self._private = self._stack.enter_context(PrivateBroker(run_id=self._run))
+                self._private = self._stack.enter_context(PrivateBroker(run_id=self._task.run))
             # In the private broker's folder, which goes with its owner, however that ends.
             within = None if self._private is None else self._private.paths.folder
             folder = tempfile.TemporaryDirectory(prefix='iomtwin-run-', dir=within)
             self._folder = Path(self._stack.enter_context(folder))
             with self.connect('declare') as connection:
                 self.server_version = connection.server_version
-                topology.declare(connection, self._run, self._order.priorities)
+                topology.declare(connection, self._task.run, self._task.priorities)
             self._stack.callback(self._clean)
             self._stack.callback(self._end_workers)
         except BaseException:
@@ -135,7 +122,7 @@ class Testbed:
                 continue
             with connect(self._endpoint(), self._credentials(role), f'{role} check') as connection:
                 try:
-                    connection.subscribe(exchange_of(self._run, REPLY), 1)
+                    connection.subscribe(exchange_of(self._task.run, REPLY), 1)
                 except RefusedError:
                     continue
                 raise RefusedError(f"{connection.where}: the role {role} may read the twin's replies; give it only the "
@@ -159,7 +146,7 @@ class Testbed:
             self._leave_keys(keys_file, store)
         for node_name, node in self._inventory.nodes.items():
             for place, n in node.places.items():
-                if node.workers == 'started' and place in self._order.priorities:
+                if node.workers == 'started' and place in self._task.priorities:
                     for i in range(n):
                         self._start(f'{node_name}-{place}-{i + 1}', place, keys)
         deadline = time.monotonic() + READY_S_MAX
@@ -202,14 +189,12 @@ class Testbed:
             self._pods.check_begin()
 
     def _give_pods_their_order(self, cluster: Cluster, store: KeyStore) -> None:
-        api, order = cluster_client.connect(cluster.context, cluster.namespace), self._order
+        api, task = cluster_client.connect(cluster.context, cluster.namespace), self._task
         self._progress('the pods of the cluster')
         self._pods = self._stack.enter_context(
-            PodWorkers(api, self._inventory, frozenset(order.priorities), self._progress))
+            PodWorkers(api, self._inventory, frozenset(task.priorities), self._progress))
         self.nodes |= {subject_id(worker): worker for worker in self._pods.posts.values()}
-        self._pods.give(PodOrder(
-            self._run, order.suite, order.provider, dict(order.priorities), order.prefetch, order.body_bytes_max,
-            self._inventory.padded, self._pods.posts, store.to_json()))
+        self._pods.give(Order(**vars(task), posts=self._pods.posts, keys=store.to_json()))
 
     def _leave_keys(self, path: Path, store: KeyStore) -> None:
         """Write keys for their owner alone, to a file that is not there yet and goes with the run."""
@@ -222,13 +207,9 @@ class Testbed:
                            'another file') from None
 
     def _start(self, name: str, place: Place, keys: Path) -> None:
-        folder, order, endpoint = self._folder / name, self._order, self._endpoint()
-        arguments = ['--broker', endpoint.url, '--ca', str(endpoint.ca), '--node', name, '--run', self._run,
-                     '--place', place, '--keys', str(keys), '--suite', order.suite, '--provider', order.provider,
-                     '--status', str(folder), '--state', str(self._folder / 'state'),
-                     '--body-bytes-max', str(order.body_bytes_max)]
-        arguments += [f'--queue={priority}={order.prefetch}' for priority in order.priorities[place]]
-        arguments += ['--padded'] if self._inventory.padded else []
+        folder, endpoint = self._folder / name, self._endpoint()
+        arguments = self._task.arguments(place, name, {
+            'broker': endpoint.url, 'ca': endpoint.ca, 'keys': keys, 'status': folder, 'state': self._folder / 'state'})
         role: Role = place
         process = subprocess.Popen(
             [sys.executable, '-m', 'hil.worker', *arguments], text=True, stderr=subprocess.PIPE,
@@ -251,7 +232,7 @@ class Testbed:
 
     def _clean(self) -> None:
         with suppress(BrokerError), self.connect('clean') as connection:
-            topology.clean(connection, self._run)
+            topology.clean(connection, self._task.run)
 
     def _endpoint(self) -> Endpoint:
         return self._inventory.broker.endpoint() if self._private is None else self._private.endpoint

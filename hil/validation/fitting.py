@@ -52,13 +52,16 @@ def fit(probes: Sequence[Probe]) -> Fit:
     Raises
     ------
     RunError
-        If there are too few messages of a kind.
+        If there are too few messages of a kind, or they contradict each other.
     """
     single = pl.concat(probe.chains.filter('is_alone') for probe in probes)
     there = _by_size(single.select('n_bytes', seconds=pl.col('there_s') + pl.col('waiting_s')))
     spacing = _spacing([probe for probe in probes if probe.prefetch == MANY])
     deliver_s = max(0.0, float(np.median([np.median(there[size]) - spacing[size] for size in SIZES])))
-    route = {size: np.maximum(seconds - deliver_s, np.median(seconds) / 10) for size, seconds in there.items()}
+    route = {size: np.maximum(seconds - deliver_s, 0.0) for size, seconds in there.items()}
+    if min(np.median(seconds) for seconds in route.values()) <= 0.0:
+        raise RunError('the calibration contradicts itself: a message alone is faster than the distance of those in a '
+                       'burst allows; let nothing else run, and measure again')
     opened = _by_size(single.select('n_bytes', seconds='service_s'))
     answer = {0: single['back_s'].to_numpy(), **_answers(probes)}
     cycle = _spacing([probe for probe in probes if probe.prefetch == 1])

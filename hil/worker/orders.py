@@ -1,4 +1,4 @@
-"""An order: what one run asks of workers that stand by in pods, and the keys for it; a folder of parts in between.
+"""What one run asks of its workers; and, for those that stand by in pods, an order with the keys, in a folder of parts.
 
 The twin packs an order into parts that each fit into a Kubernetes Secret, and whoever runs the pods brings them to a
 folder there, one after the other. So a folder may hold half an order, or parts of two: the parts are one order if they
@@ -25,8 +25,8 @@ ORDER_BYTES_MAX = 64 << 20  # unpacked
 
 
 @dataclass(frozen=True)
-class Order:
-    """What workers are to do; `posts` names the worker that each pod is in this run, and other pods stay idle."""
+class Task:
+    """What the workers of a run are to do."""
 
     run: str
     suite: str
@@ -35,6 +35,20 @@ class Order:
     prefetch: int
     body_bytes_max: int
     is_padded: bool
+
+    def arguments(self, place: Place, node: str, files: Mapping[str, Path | str]) -> list[str]:
+        """Return the arguments of one worker; `files` has its broker, ca, keys, status and state, by these names."""
+        found = {**files, 'node': node, 'run': self.run, 'place': place, 'suite': self.suite,
+                 'provider': self.provider, 'body-bytes-max': self.body_bytes_max}
+        return [*(f'--{name}={value}' for name, value in found.items()),
+                *(f'--queue={priority}={self.prefetch}' for priority in self.priorities[place]),
+                *(['--padded'] if self.is_padded else [])]
+
+
+@dataclass(frozen=True)
+class Order(Task):
+    """A task for pods; `posts` names the worker that each of them is in this run, and other pods stay idle."""
+
     posts: Mapping[str, str]
     keys: Mapping[str, Any] = field(repr=False)  # as `KeyStore.to_json` writes them
 

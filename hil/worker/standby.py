@@ -104,7 +104,10 @@ def _work_through(order: Order, options: argparse.Namespace, stop: threading.Eve
     keys.unlink(missing_ok=True)
     keys.touch(0o600)
     keys.write_text(json.dumps(order.keys))
-    process = multiprocessing.get_context('spawn').Process(target=_worker, args=(_arguments(order, options, keys),))
+    arguments = order.arguments(options.place, order.posts[options.pod], {
+        'broker': options.broker, 'ca': options.ca, 'keys': keys, 'status': options.work / 'status',
+        'state': options.work / 'state'})
+    process = multiprocessing.get_context('spawn').Process(target=_worker, args=(arguments,))
     digest = digest_in(options.orders)
     process.start()
     try:
@@ -133,15 +136,6 @@ def _worker(arguments: Sequence[str]) -> None:
     except MissingError:  # the twin removes the queues of a run that is over
         code = RUN_IS_OVER
     sys.exit(code)
-
-
-def _arguments(order: Order, options: argparse.Namespace, keys: Path) -> list[str]:
-    found = ['--broker', options.broker, '--ca', str(options.ca), '--node', order.posts[options.pod],
-             '--run', order.run, '--place', options.place, '--keys', str(keys), '--suite', order.suite,
-             '--provider', order.provider, '--status', str(options.work / 'status'),
-             '--state', str(options.work / 'state'), '--body-bytes-max', str(order.body_bytes_max)]
-    found += [f'--queue={priority}={order.prefetch}' for priority in order.priorities[options.place]]
-    return [*found, '--padded'] if order.is_padded else found
 
 
 def _parser() -> argparse.ArgumentParser:

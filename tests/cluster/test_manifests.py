@@ -13,9 +13,9 @@ from ruamel.yaml import YAML
 from hil.cluster.kustomization import Object, patched, read_kustomization
 from hil.cluster.manifests import EXTRA, K3S, calibration_job, manifests
 from hil.cluster.rights import RIGHTS
-from hil.cluster.writing import as_yaml
 from hil.inventory import load_inventory
 from sim.errors import InputError
+from sim.yaml_writing import written_documents
 
 FOLDERS = ('base', 'overlays/lab', 'overlays/one-node', 'overlays/broker-in-cluster', 'calibration')
 VERSIONS = ('1.25', '1.37')  # the oldest with PodSecurity stable, and the newest that the schemas have
@@ -77,7 +77,7 @@ def test_kubectl_reads_every_folder_as_we_do(folder: str) -> None:
 def test_every_folder_gives_what_it_gave(folder: str) -> None:
     """The golden rendering shows what a change of the files means; golden/README.md says how to renew it."""
     golden = GOLDEN / f'{folder.replace("/", "-")}.yaml'
-    assert as_yaml(read_kustomization(K3S / folder)) == golden.read_text()
+    assert written_documents(read_kustomization(K3S / folder)) == golden.read_text()
 
 
 def test_the_shipped_inventory_is_the_overlay_of_its_name() -> None:
