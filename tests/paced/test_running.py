@@ -95,7 +95,7 @@ def test_every_job_ends_once_and_the_model_is_fedavg(tmp_path: Path, *, only_bou
     recording, hardware = execution.recording, execution.hardware
     assert hardware is not None
     jobs = tables(recording)['jobs']
-    assert set(jobs['outcome'].to_list()) <= {'delivered', 'expired'}  # completed; in time, if the machine was not too busy
+    assert set(jobs['outcome'].to_list()) <= {'delivered', 'expired'}  # completed; in time if the machine let them
     assert jobs['job'].n_unique() == jobs.height == recording.n_launched
     assert [row.ended for row in recording.rounds] == ['complete'] * N_ROUNDS
     assert all(row.n_distributed == N_CLIENTS for row in recording.rounds)
