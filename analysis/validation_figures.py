@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from analysis.figures import BLUE, GRID, INK, STYLE, VERMILION, ecdf, short
+from analysis.figures import BLUE, GRID, INK, STYLE, VERMILION, ecdf, short, spell_decades
 from analysis.formats import spell
 from analysis.validation import FLOWS, Effect, Error, Validation
 
@@ -30,12 +30,10 @@ def distributions(found: Validation) -> Figure:
                     axes.plot(x, y, drawstyle='steps-post', color=color, linestyle=dash, linewidth=1.6, label=world)
                 low, high = axes.get_xlim()
                 if low > 0.0 and high > 10 * low:
-                    axes.set_xscale('log')
-                    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-                    axes.xaxis.set_minor_formatter(NullFormatter())
+                    spell_decades(axes.xaxis, 's')
                 else:
                     axes.xaxis.set_major_locator(MaxNLocator(4))
-                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spell(value, 's')))
+                    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spell(value, 's')))
                 axes.set_ylim(0.0, 1.02)
                 axes.set_title(f'{short(name)}: {flow}')
         figure.legend(*panels[0, 0].get_legend_handles_labels(), loc='outside upper left', ncols=2)
