@@ -67,8 +67,11 @@ def fsync(descriptor):
     real(descriptor)
 os.fsync = fsync
 """
-STOP_IN_THE_MIDDLE, STOP_IN_THE_SUM = (each.replace('SIGKILL', 'SIGSTOP') for each in (
-    DIE_IN_THE_MIDDLE, DIE_IN_THE_SUM))
+# To the thread itself: another one may be who takes what is sent to the process, and this one goes on until it has.
+STOP_IN_THE_MIDDLE, STOP_IN_THE_SUM = (
+    f'import threading\n{each}'.replace('os.kill(os.getpid(), signal.SIGKILL)',
+                                        'signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)')
+    for each in (DIE_IN_THE_MIDDLE, DIE_IN_THE_SUM))
 
 
 def averaged(updates: list[Parameters]) -> bytes:
