@@ -13,6 +13,8 @@ FIGURES = {'distributions': 'Latency of each flow in each configuration, measure
            'errors': 'Predicted less measured, as a share of what was measured.',
            'effects': 'What distributing the cryptography changes, predicted against measured.'}
 
+BROKER = ('deliver', 'link', 'acknowledge')
+
 
 def sheets(found: Validation) -> list[Sheet]:
     """Return the tables of a validation: errors, effects, ranking."""
@@ -49,12 +51,13 @@ def _page(found: Validation, command: str, figures: Sequence[str]) -> list[str]:
     workers, trials = facts['workers'][0], found.trials
     version, machine = f'iomtwin {workers["version"]}', f'{workers["machine"]}, {workers["cores"]} cores'
     counts = [f'{name} {n}, {found.n_invalid[name]}' for name, n in found.n_valid.items()]
+    waits = [f'{key} {seconds(trials[f"{key}_s"])}' for key in BROKER]
     lines = ['# How far off the model is', '',
              f'{_marked(found).capitalize()}, never a Raspberry Pi: *not run on a Pi yet*.', '',
              f'- {", ".join((found.date, facts["broker"], facts["kem_provider"], version, machine))}',
              f'- seeds {", ".join(map(str, trials["seeds"]))} of scenario `{trials["scenario"]}`',
              f'- made by `{command}`',
-             f'- broker: deliver {seconds(trials["deliver_s"])}, acknowledge {seconds(trials["acknowledge_s"])}',
+             f'- broker: {", ".join(waits)}',
              f'- runs on the testbed that are valid, and that are not: {"; ".join(counts)}', '']
     for sheet in sheets(found):
         if sheet.rows:

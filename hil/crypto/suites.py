@@ -11,6 +11,7 @@ from hil.crypto.rsa_oaep import RsaOaep
 from hil.crypto.signatures import EcdsaP256
 from sim.errors import InputError
 from sim.suites import SUITES, Suite
+from sim.wire import AEAD_NONCE_BYTES
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ def bind(name: str, provider: Provider) -> BoundSuite:
     suite = SUITES[name]
     return BoundSuite(name, suite, kem(suite.kem, provider), aead(suite.aead, suite.implementation),
                       signature(suite.signature, provider))
+
+
+def warm_up(bound: BoundSuite) -> None:
+    """Use each primitive once, so that no first message waits for a compiler or a library."""
+    key, nonce = bytes(bound.aead.key_bytes), bytes(AEAD_NONCE_BYTES[bound.aead.name])
+    bound.aead.open(key, nonce, bound.aead.seal(key, nonce, b'', b''), b'')
+    kem = bound.kem.generate()
+    bound.kem.decapsulate(kem.private, bound.kem.encapsulate(kem.public).ciphertext)
+    signer = bound.signature.generate()
+    bound.signature.verify(signer.public, b'', bound.signature.sign(signer.private, b''))
 
 
 def kem(name: str, provider: Provider) -> Kem:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from hil.crypto.errors import CryptoError
 from hil.crypto.providers import choose
-from hil.crypto.suites import bind
+from hil.crypto.suites import bind, warm_up
 from hil.keys.messages import subject_id
 from hil.ledger import Chain
 from hil.paced.apart import Apart, sent
@@ -107,6 +107,7 @@ def _work(pipe: Connection, run: str, suite: str, provider: str | None, session:
                      {client: pair.private for client, pair in signatures.items()})
     dispatcher = Dispatcher(run_id(run), Bench(bound, KeyRing(bound.aead, store), 'device', subject_id('devices')),
                             clock_id(), body_bytes_max)
+    warm_up(bound)
     pipe.send((kem_public, signature_public))
     for chain, raw in sent(pipe):
         handled = dispatcher.handle(raw)

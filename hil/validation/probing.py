@@ -28,7 +28,7 @@ BEGIN_S = 1.0
 GAP_S = 0.04  # between messages that come one by one, in the mean; half of it at least
 N_TOGETHER = 12  # messages of a burst: more than a worker holds
 REST_S = 0.6  # after a burst, and between the parts
-LEARNING_S = 5.0
+LEARNING_S = 8.0
 Told = Callable[[str], None]
 
 

@@ -76,8 +76,9 @@ def pooled(fits: Mapping[str, Fit]) -> Fit:
                          for size in sorted(set().union(*found))}
     spacing = {size: float(np.median([fit.spacing_s[size] for fit in fits.values()]))
                for size in next(iter(fits.values())).spacing_s}
-    return Fit(stages, float(np.median([fit.deliver_s for fit in fits.values()])),
-               float(np.median([fit.acknowledge_s for fit in fits.values()])), spacing)
+    deliver_s, link_s, acknowledge_s = (float(np.median([getattr(fit, name) for fit in fits.values()]))
+                                        for name in ('deliver_s', 'link_s', 'acknowledge_s'))
+    return Fit(stages, deliver_s, link_s, acknowledge_s, spacing)
 
 
 def _bytes(samples: Mapping[int, Floats]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from sim.running import execute_lowered, prepare, with_seed
 
 TRIALS = 'trials.json'
 NODES, SERVER = 'testbed-nodes', 'testbed-server'  # names of the profiles
-AT_ONCE = {'rate': '100 Gbit/s', 'latency': '0 s'}  # the link between broker and workers is in what was measured
+LINK_RATE = '100 Gbit/s'  # of the link between broker and workers: its rate is in what was measured
 Told = Callable[[str], None]
 
 
@@ -103,7 +103,8 @@ def calibrate(trials: Trials, out: Path, told: Told) -> None:
     broker = pooled(fits)
     with complete_file(out / TRIALS) as file:
         file.write_text(json.dumps({
-            **_described(trials), 'deliver_s': broker.deliver_s, 'acknowledge_s': broker.acknowledge_s,
+            **_described(trials), 'deliver_s': broker.deliver_s, 'link_s': broker.link_s,
+            'acknowledge_s': broker.acknowledge_s,
             'spacing_s': {str(size): seconds for size, seconds in broker.spacing_s.items()}}, indent=1) + '\n', 'utf-8')
 
 
@@ -162,9 +163,11 @@ def run_on_testbed(trials: Trials, out: Path, told: Told) -> None:
 def simulate(trials: Trials, out: Path) -> None:
     """Run the model of the testbed, as it was calibrated, with each configuration and seed."""
     measured = json.loads((out / TRIALS).read_text('utf-8'))
-    settings = [f'broker.{key}={measured[f"{key}_s"]!r} s' for key in ('deliver', 'acknowledge')]
-    settings += [f'wiring.node.{key}={value}' for key, value in AT_ONCE.items()]
-    settings += [f'edge.server.profile={(out / SERVER).absolute()}.yaml']
+    settings = [
+        'broker.cores=1', f'broker.deliver={measured["deliver_s"]!r} s',  # as `fit` says
+        f'broker.acknowledge={measured["acknowledge_s"]!r} s', f'wiring.node.rate={LINK_RATE}',
+        f'wiring.node.latency={measured["link_s"] / 2!r} s',  # of each of the two cables between broker and worker
+        f'edge.server.profile={(out / SERVER).absolute()}.yaml']
     for configuration in trials.configurations:
         scenario, _ = trials.loaded(configuration)
         nodes = [] if trials.inventory.padded else [

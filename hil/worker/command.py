@@ -16,7 +16,7 @@ from hil.broker.credentials import Credentials, from_environment, from_file
 from hil.broker.names import PLACES, check_run_id, key_of
 from hil.broker.settings import BODY_BYTES_MAX, HEARTBEAT_S
 from hil.crypto.providers import NAMES, choose
-from hil.crypto.suites import BoundSuite, bind
+from hil.crypto.suites import bind, warm_up
 from hil.keys.messages import subject_id
 from hil.private_file import read_private
 from hil.wire.names import run_id
@@ -30,7 +30,6 @@ from hil.worker.suspects import Suspects
 from hil.worker.updates import UpdateStore
 from sim.errors import InputError, IomtwinError
 from sim.suites import DEFAULT, SUITES
-from sim.wire import AEAD_NONCE_BYTES
 
 PREFETCH = '1'  # of each class: nothing waits at a worker that another one could do
 PREFETCH_MAX = 1_000
@@ -100,16 +99,6 @@ def work(arguments: Sequence[str]) -> None:
         signal.signal(number, lambda *_: worker.stop())
     warm_up(bound)
     worker.run()
-
-
-def warm_up(bound: BoundSuite) -> None:
-    """Use each primitive once, so that no first message waits for a compiler or a library."""
-    key, nonce = bytes(bound.aead.key_bytes), bytes(AEAD_NONCE_BYTES[bound.aead.name])
-    bound.aead.open(key, nonce, bound.aead.seal(key, nonce, b'', b''), b'')
-    kem = bound.kem.generate()
-    bound.kem.decapsulate(kem.private, bound.kem.encapsulate(kem.public).ciphertext)
-    signer = bound.signature.generate()
-    bound.signature.verify(signer.public, b'', bound.signature.sign(signer.private, b''))
 
 
 def read_keys(path: Path) -> KeyStore:

@@ -33,8 +33,8 @@ from hil.broker.errors import MissingError
 from hil.broker.names import PLACES
 from hil.calibration.machine import condition, inspect
 from hil.crypto.providers import choose
-from hil.crypto.suites import bind
-from hil.worker.command import OptionParser, reported, warm_up, work
+from hil.crypto.suites import bind, warm_up
+from hil.worker.command import OptionParser, reported, work
 from hil.worker.orders import Order, digest_in, read_order
 from hil.worker.status import Status
 from sim.errors import RunError

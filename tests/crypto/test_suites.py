@@ -8,7 +8,7 @@ import pytest
 from hil.crypto.interfaces import Kem, Signature
 from hil.crypto.providers import NAMES, Provider, choose
 from hil.crypto.sealing import LIMITS, Direction, OpeningKey, SealingKey
-from hil.crypto.suites import bind, kem, signature
+from hil.crypto.suites import bind, kem, signature, warm_up
 from sim.errors import InputError
 from sim.suites import KEM_CATEGORY, SIGNATURE_CATEGORY, SUITES
 from sim.wire import AEAD_BYTES, AEAD_NONCE_BYTES, KEM_CIPHERTEXT_BYTES, SIGNATURE_BYTES
@@ -114,3 +114,9 @@ def test_the_table_needs_no_cryptography() -> None:
     code = "import sys, sim.suites; print(sorted({'cryptography', 'numpy', 'pydantic'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('suite', [name for name in SUITES if name != 'interpreted'])
+def test_every_native_suite_warms_up(suite: str) -> None:
+    """Each primitive is used once, with no message in sight."""
+    warm_up(bind(suite, choose('pqcrypto')))

@@ -38,7 +38,7 @@ def simulated(folder: Path, profile: Callable[[str], str] = lambda text: text) -
         text = profile_of_testbed(name, load_profile('x86-server'), {'pqc-768': fitted()}, FACTS, only_broker=False)
         (folder / f'{name}.yaml').write_text(profile(text))
     described = {'scenario': 'testbed', 'is_padded': False, 'seeds': [1, 2, 3], 'deliver_s': 0.4e-3,
-                 'acknowledge_s': 0.9e-3, 'configurations': [
+                 'link_s': 0.2e-3, 'acknowledge_s': 0.9e-3, 'configurations': [
                      {'name': each.name, 'settings': dict(each.settings), 'distributes': each.distributes}
                      for each in CONFIGURATIONS]}
     (folder / 'trials.json').write_text(json.dumps(described))

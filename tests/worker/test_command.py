@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hil.crypto.providers import choose
-from hil.crypto.suites import bind
 from hil.wire.message import KeyId
 from hil.worker import command
 from hil.worker.keys import KeyStore
@@ -80,12 +78,6 @@ def test_keys_come_back_as_they_were() -> None:
     """What the twin writes is what the worker holds; the private keys of others are not in it."""
     assert KeyStore.from_json(json.loads(json.dumps(KEYS.to_json()))) == KEYS
     assert repr(KEYS) == 'KeyStore()'
-
-
-@pytest.mark.parametrize('suite', ['classical', 'pqc-512', 'pqc-768', 'pqc-1024', 'hybrid'])
-def test_every_native_suite_warms_up(suite: str) -> None:
-    """Each primitive is used once, with no message in sight."""
-    command.warm_up(bind(suite, choose('pqcrypto')))
 
 
 def test_both_doors_lead_to_the_same_command() -> None:
