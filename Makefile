@@ -11,7 +11,7 @@ run: install
 	$(python) -m iomtwin run teaching-hospital
 
 test: lint
-	$(python) -m pytest -n auto
+	$(python) -m pytest -n auto --dist worksteal
 
 # Against the cluster that KUBECONFIG names, or against a control plane that is built once, in some ten minutes.
 test-cluster: install-dev

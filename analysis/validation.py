@@ -58,6 +58,11 @@ class Error:
     allowed: float | None
 
     @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What it is the error of."""
+        return self.configuration, self.what, self.of, self.statistic
+
+    @property
     def is_within(self) -> bool | None:
         """Whether the model is as close as it is to be."""
         return None if self.allowed is None else abs(self.difference.mean) <= self.allowed
@@ -89,6 +94,25 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Catch:
+    """What a model that was made wrong on purpose is off by, where it shows most.
+
+    Attributes
+    ----------
+    wrong, right
+        The error of that model, and of the right one in the same statistic.
+    n_beyond, n_bounded
+        In how many statistics that model is off by more than is allowed, beyond its interval; and of how many.
+    """
+
+    title: str
+    wrong: Error
+    right: Error
+    n_beyond: int
+    n_bounded: int
+
+
+@dataclass(frozen=True)
 class Validation:
     """Everything that was found."""
 
@@ -96,6 +120,7 @@ class Validation:
     errors: Sequence[Error]
     effects: Sequence[Effect]
     rankings: Sequence[Ranking]
+    catches: Sequence[Catch]
     n_valid: Mapping[str, int]  # runs on the testbed, by configuration
     n_invalid: Mapping[str, int]
     latencies: Mapping[tuple[str, str, str], pl.Series]  # (configuration, flow, world) -> s, of all runs
@@ -127,11 +152,17 @@ def validate(folder: Path) -> Validation:
     errors = [error for name in usable for error in _errors(name, *values[name], floors)]
     effects = [effect for each in trials['configurations'] for effect in _effects(each, values)]
     rankings = [_ranking(key, values) for key in RANKED]
+    catches: list[Catch] = []
+    for mistake in trials['mistakes']:
+        runs = {name: _by_seed(find_runs(folder / 'mistaken' / mistake['name'] / name)) for name in usable}
+        wrong = [error for name in usable
+                 for error in _errors(name, values[name][0], _statistics(runs[name].valid), floors)]
+        catches += _catches(mistake['title'], wrong, errors)
     latencies = {(name, flow, world): pl.concat([_latencies(run, flow) for run in found[name].valid.values()])
                  for name in usable for flow in FLOWS
                  for world, found in (('measured', measured), ('predicted', predicted))}
     manifest = next(iter(measured[usable[0]].valid.values())).manifest
-    return Validation(trials, errors, effects, rankings, {name: len(measured[name].valid) for name in names},
+    return Validation(trials, errors, effects, rankings, catches, {name: len(measured[name].valid) for name in names},
                       {name: measured[name].n_invalid for name in names}, latencies, manifest['hardware'],
                       manifest['written_at'][:10])
 
@@ -240,6 +271,21 @@ def _errors(configuration: str, measured: Mapping[Key, Mapping[int, float]],
         yield Error(configuration, *key, truth, t_interval([predicted[key][seed] for seed in seeds]).mean,
                     t_interval([predicted[key][seed] - measured[key][seed] for seed in seeds]), floor,
                     None if what == 'distribution' else max(share * truth, least, floor))
+
+
+def _catches(title: str, wrong: Sequence[Error], right: Sequence[Error]) -> Iterable[Catch]:
+    """Yield where a wrong model shows most: where it is off by most of what is allowed, and the right one is not."""
+    of_right = {each.key: each for each in right}
+    bounded = [each for each in wrong if each.allowed is not None and each.key in of_right]
+    beyond = [each for each in bounded if each.difference.excludes_zero and each.is_within is False]
+    shown = max(bounded, key=lambda each: _share(each) - _share(of_right[each.key]), default=None)
+    if shown is not None:
+        yield Catch(title, shown, of_right[shown.key], len(beyond), len(bounded))
+
+
+def _share(error: Error) -> float:
+    """Return how much of what is allowed an error is."""
+    return abs(error.difference.mean) / error.allowed if error.allowed else 0.0
 
 
 def _effects(configuration: Mapping[str, Any],

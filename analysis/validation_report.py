@@ -7,7 +7,7 @@ from analysis import validation_figures
 from analysis.formats import seconds
 from analysis.sheets import Cell, Sheet
 from analysis.statistics import Interval
-from analysis.validation import Effect, Error, Ranking, Validation
+from analysis.validation import Catch, Effect, Error, Ranking, Validation
 
 FIGURES = {'distributions': 'Latency of each flow in each configuration, measured and predicted.',
            'errors': 'Predicted less measured, as a share of what was measured.',
@@ -17,7 +17,7 @@ BROKER = ('deliver', 'link', 'acknowledge')
 
 
 def sheets(found: Validation) -> list[Sheet]:
-    """Return the tables of a validation: errors, effects, ranking."""
+    """Return the tables of a validation: errors, effects, ranking, and what wrong models are off by."""
     bounded = [each for each in found.errors if each.allowed is not None]
     n_within = sum(each.is_within is True for each in bounded)
     return [
@@ -32,6 +32,11 @@ def sheets(found: Validation) -> list[Sheet]:
         Sheet('Order of the configurations', ('by', 'pairs that separate', 'ordered right', "Kendall's tau"),
               [_rank(each) for each in found.rankings],
               note='pairs of configurations whose measured intervals do not overlap'),
+        Sheet('Models made wrong on purpose', (
+            'what is wrong', 'shows most in', 'statistic', 'measured', 'predicted', 'difference', '95 % interval',
+            'allowed', 'difference of\nthe right model', 'more than allowed'), [_catch(each) for each in found.catches],
+            n_left=3, note='the same runs against models with a known mistake; the last column counts statistics that '
+                           'are off by more than is allowed, with an interval that excludes zero'),
     ]
 
 
@@ -86,6 +91,15 @@ def _error(each: Error) -> Sequence[Cell]:
 def _effect(each: Effect) -> Sequence[Cell]:
     return (Cell(f'{each.configuration} less {each.base}'), Cell(f'{each.of} {each.what}'), Cell(each.statistic),
             _time(each.measured.mean), _interval(each.measured), _time(each.predicted.mean), _interval(each.predicted))
+
+
+def _catch(each: Catch) -> Sequence[Cell]:
+    wrong = each.wrong
+    assert wrong.allowed is not None
+    return (Cell(each.title), Cell(f'{wrong.configuration}: {wrong.of} {wrong.what}'), Cell(wrong.statistic),
+            _time(wrong.measured), _time(wrong.predicted), _time(wrong.difference.mean), _interval(wrong.difference),
+            _time(wrong.allowed), _time(each.right.difference.mean),
+            Cell(f'{each.n_beyond} of {each.n_bounded}', each.n_beyond))
 
 
 def _rank(each: Ranking) -> Sequence[Cell]:

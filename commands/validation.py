@@ -35,6 +35,7 @@ def validate(
     from hil.inventory import load_inventory
     from hil.validation import trials
     from hil.validation.configurations import FULL, QUICK
+    from hil.validation.mistakes import MISTAKES
     from hil.validation.probing import FULL as LONG
     from hil.validation.probing import QUICK as SHORT
     from sim.errors import InputError
@@ -61,6 +62,9 @@ def validate(
         trials.run_on_testbed(made, out, told)
         told('the model of the testbed')
         trials.simulate(made, out)
+        for mistake in MISTAKES:
+            told(f'the model of the testbed, made wrong: {mistake.title}')
+            trials.simulate(made, out, mistake)
         found = compare(out)
         validation_report.write(found, out, f'iomtwin {shlex.join(sys.argv[1:])}')
     for sheet in validation_report.sheets(found):

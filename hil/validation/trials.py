@@ -2,7 +2,7 @@
 
 ::
 
-    probes ── fit ──► trials.json, profiles ──► simulated/<configuration>/seed-<n>
+    probes ── fit ──► trials.json, profiles ──► simulated/<configuration>/seed-<n>, mistaken/<mistake>/...
     configurations, seeds; shuffled ───────────► hil/<configuration>/seed-<n>
 
 Calibration and comparison share no run. A run on the testbed that is not valid is made again, a few times; all that
@@ -11,7 +11,7 @@ were made stay, and `analysis.validation` takes the valid ones. What is done is 
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hil.inventory import Inventory
 from hil.paced.running import execute, plan
 from hil.validation.configurations import Configuration
 from hil.validation.fitting import Fit, fit
+from hil.validation.mistakes import MISTAKES, Mistake, scaled
 from hil.validation.probing import Effort, probes
 from hil.validation.testbed_profile import pooled, profile_of_testbed
 from sim.errors import InputError
@@ -29,8 +30,10 @@ from sim.profiles import load_profile
 from sim.results.contents import write_run
 from sim.results.folder import complete_file, complete_folder
 from sim.running import execute_lowered, prepare, with_seed
+from sim.scenario import Scenario
 
 TRIALS = 'trials.json'
+SIMULATED, MISTAKEN = 'simulated', 'mistaken'
 NODES, SERVER = 'testbed-nodes', 'testbed-server'  # names of the profiles
 LINK_RATE = '100 Gbit/s'  # of the link between broker and workers: its rate is in what was measured
 Told = Callable[[str], None]
@@ -129,6 +132,7 @@ def _described(trials: Trials) -> dict[str, Any]:
     """Return what is compared, for those who read the folder."""
     return {'scenario': trials.scenario, 'overrides': list(trials.overrides), 'seeds': list(trials.seeds()),
             'is_padded': trials.inventory.padded,
+            'mistakes': [{'name': each.name, 'title': each.title} for each in MISTAKES],
             'configurations': [{'name': each.name, 'settings': dict(each.settings), 'distributes': each.distributes}
                                for each in trials.configurations]}
 
@@ -160,20 +164,42 @@ def run_on_testbed(trials: Trials, out: Path, told: Told) -> None:
                 n_all += 1
 
 
-def simulate(trials: Trials, out: Path) -> None:
-    """Run the model of the testbed, as it was calibrated, with each configuration and seed."""
+def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:
+    """Run the model of the testbed with each configuration and seed: as it was calibrated, or with a mistake."""
     measured = json.loads((out / TRIALS).read_text('utf-8'))
     settings = [
         'broker.cores=1', f'broker.deliver={measured["deliver_s"]!r} s',  # as `fit` says
         f'broker.acknowledge={measured["acknowledge_s"]!r} s', f'wiring.node.rate={LINK_RATE}',
         f'wiring.node.latency={measured["link_s"] / 2!r} s',  # of each of the two cables between broker and worker
         f'edge.server.profile={(out / SERVER).absolute()}.yaml']
+    folder = out / SIMULATED
+    if mistake is not None:
+        folder = out / MISTAKEN / mistake.name
+        settings += [f'{key}={value}' for key, value in mistake.settings.items()]
     for configuration in trials.configurations:
         scenario, _ = trials.loaded(configuration)
-        nodes = [] if trials.inventory.padded else [
-            f'edge.nodes.{name}.profile={(out / NODES).absolute()}.yaml' for name in scenario.edge.nodes]
+        nodes = [f'edge.nodes.{name}.profile={path}' for name, path in _profiles(trials, scenario, out, mistake)]
         for seed in trials.seeds():
+            run = folder / configuration.name / f'seed-{seed}'
+            if run.is_dir():
+                continue  # done before an interruption
             scenario, origin = trials.loaded(configuration, *settings, *nodes)
             lowered = prepare(with_seed(scenario, seed), origin, table=ON_TESTBED)
-            with complete_folder(out / 'simulated' / configuration.name / f'seed-{seed}') as folder:
-                write_run(folder, execute_lowered(lowered, trace='stages'))
+            with complete_folder(run) as unfinished:
+                write_run(unfinished, execute_lowered(lowered, trace='stages'))
+
+
+def _profiles(trials: Trials, scenario: Scenario, out: Path, mistake: Mistake | None) -> Iterator[tuple[str, str]]:
+    """Yield each node of the model whose profile is another one than the scenario's, and that profile."""
+    factors = mistake.factors if mistake is not None else {}
+    for name, node in scenario.edge.nodes.items():
+        profile = node.profile if trials.inventory.padded else f'{(out / NODES).absolute()}.yaml'
+        if factors:
+            assert mistake is not None
+            wrong = out / MISTAKEN / mistake.name / f'{Path(profile).stem}.yaml'
+            wrong.parent.mkdir(parents=True, exist_ok=True)
+            with complete_file(wrong) as file:
+                file.write_text(scaled(load_profile(profile).contents.decode(), factors), 'utf-8')
+            profile = str(wrong.absolute())
+        if profile != node.profile:
+            yield name, profile

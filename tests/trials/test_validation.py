@@ -6,7 +6,7 @@ that is made wrong on purpose is wrong by a known amount.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from analysis.validation_report import sheets, write
 from hil.inventory import load_inventory
 from hil.validation import trials
 from hil.validation.configurations import DISTRIBUTED, SEQUENTIAL, Configuration
+from hil.validation.mistakes import MISTAKES, Mistake, scaled
 from hil.validation.probing import QUICK
 from hil.validation.testbed_profile import profile_of_testbed
 from sim.errors import InputError
@@ -31,18 +32,20 @@ LARGE = ('duration=14 s', 'learning.model=200 kB', 'learning.update=200 kB', 'le
 TRIALS = trials.Trials('testbed', LARGE, load_inventory('local'), CONFIGURATIONS, 3, QUICK)
 
 
-def simulated(folder: Path, profile: Callable[[str], str] = lambda text: text) -> Path:
+def simulated(folder: Path, mistakes: Sequence[Mistake] = ()) -> Path:
     """Leave a folder as a validation does, its runs those of a model; return it."""
     folder.mkdir()
     for name in (trials.NODES, trials.SERVER):
         text = profile_of_testbed(name, load_profile('x86-server'), {'pqc-768': fitted()}, FACTS, only_broker=False)
-        (folder / f'{name}.yaml').write_text(profile(text))
+        (folder / f'{name}.yaml').write_text(text)
     described = {'scenario': 'testbed', 'is_padded': False, 'seeds': [1, 2, 3], 'deliver_s': 0.4e-3,
-                 'link_s': 0.2e-3, 'acknowledge_s': 0.9e-3, 'configurations': [
+                 'link_s': 0.2e-3, 'acknowledge_s': 0.9e-3,
+                 'mistakes': [{'name': each.name, 'title': each.title} for each in mistakes], 'configurations': [
                      {'name': each.name, 'settings': dict(each.settings), 'distributes': each.distributes}
                      for each in CONFIGURATIONS]}
     (folder / 'trials.json').write_text(json.dumps(described))
-    trials.simulate(TRIALS, folder)
+    for mistake in (None, *mistakes):
+        trials.simulate(TRIALS, folder, mistake)
     return folder
 
 
@@ -84,42 +87,38 @@ def test_a_right_model_is_right(measured: Path, tmp_path: Path) -> None:
     assert 'more' not in [row[-1].text for row in sheets(found)[0].rows]
 
 
-def test_a_stage_that_is_too_fast_is_caught(measured: Path, tmp_path: Path) -> None:
-    """Sealing 30 % too fast: its interval excludes zero, and it is more than what is allowed; opening stays right."""
+def test_mistakes_are_caught(measured: Path, tmp_path: Path) -> None:
+    """Opening 30 % too fast, sealing too, or a prefetch that is ignored: each is off beyond its interval.
 
-    def faster(text: str) -> str:
-        seal = text.index('aead.seal:')
-        points = text.index('points:', text.index('Ascon-AEAD128:', seal))
-        end = text.index(']', points)
-        found = [each.split(':') for each in text[points:end].replace('}', '').split('value: ')[1:]]
-        made = text[points:end]
-        for (value, *_) in found:
-            number, unit = value.split(',')[0].split()
-            made = made.replace(f'{number} {unit}', f'{0.7 * float(number):.6g} {unit}')
-        return text[:points] + made + text[end:]
+    The right model beside them stays right, and so do the stages that are left alone.
+    """
+    sealing = Mistake('seal-too-fast', 'sealing is 30 % too fast', factors={'aead.seal': 0.7})
+    found = compared(measured, simulated(tmp_path / 'wrong', (*MISTAKES, sealing)))
+    opens, held, seals = found.catches
+    assert [each.title for each in found.catches] == [each.title for each in (*MISTAKES, sealing)]
+    for catch in found.catches:
+        assert catch.wrong.difference.excludes_zero
+        assert catch.wrong.is_within is False
+        assert catch.right.difference.mean == 0.0
+        assert 0 < catch.n_beyond < catch.n_bounded
+    assert opens.wrong.of.endswith(' open')
+    assert opens.wrong.predicted == pytest.approx(0.7 * opens.wrong.measured, rel=0.02)
+    assert (seals.wrong.of, seals.wrong.difference.mean < 0.0) == ('fl-update seal', True)
+    assert (held.wrong.what, held.wrong.difference.mean < 0.0) == ('latency', True)
+    (sheet,) = [each for each in sheets(found) if each.title == 'Models made wrong on purpose']
+    assert [row[0].text for row in sheet.rows] == [each.title for each in found.catches]
 
-    found = compared(measured, simulated(tmp_path / 'fast', profile=faster))
-    for name in ('sequential', 'distributed'):
-        sealing = error(found, name, 'stage', 'fl-update seal')
-        assert sealing.difference.excludes_zero
-        assert sealing.is_within is False
-        assert sealing.difference.mean < 0.0
-        assert error(found, name, 'stage', 'vitals open').is_within
 
-
-def test_a_prefetch_that_is_ignored_is_caught(measured: Path, tmp_path: Path) -> None:
-    """Workers that hold any number in the model and one on the testbed: updates are too fast, beyond their interval."""
-    found = compared(measured, simulated(tmp_path / 'held'))
-    assert error(found, 'sequential', 'latency', 'fl-update').difference.mean == 0.0
-    wrong = tuple(Configuration(each.name, {**each.settings, 'crypto.prefetch': '1000'}, each.distributes)
-                  for each in CONFIGURATIONS)
-    folder = tmp_path / 'held'
-    shutil.rmtree(folder / 'simulated')
-    trials.simulate(trials.Trials('testbed', LARGE, TRIALS.inventory, wrong, 3, QUICK), folder)
-    updates = error(validate(folder), 'sequential', 'latency', 'fl-update')
-    assert updates.difference.excludes_zero
-    assert updates.is_within is False
-    assert updates.difference.mean < 0.0
+def test_a_mistake_is_of_every_suite_and_size(tmp_path: Path) -> None:
+    """Costs by operation and by size are scaled, of all suites; what is not named is as it was."""
+    factors, path = {'aead.open': 0.5, 'kem.encaps': 2.0}, tmp_path / 'raspberry-pi-4.yaml'
+    before = load_profile('raspberry-pi-4')
+    path.write_text(scaled(before.contents.decode(), factors))
+    after = load_profile(path)
+    assert {stage for stage, _ in before.costs} > factors.keys()
+    for (stage, variant), cost in before.costs.items():
+        scale = factors.get(stage, 1.0)
+        assert after.costs[stage, variant].seconds == pytest.approx([scale * each for each in cost.seconds], rel=1e-5)
 
 
 def test_runs_that_are_not_valid_are_left_out(measured: Path, tmp_path: Path) -> None:
