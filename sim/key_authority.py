@@ -2,14 +2,17 @@
 
 Every exchange is a linear coroutine, started when it is due, that launches jobs and waits for their outcomes::
 
-    rekey    rekey ─> a key-record to every place ─> key-activate ─> (overlap) what was sealed before is refused
+    rekey    rekey ─> a key-record to every place ─> key-activate
+                                                 └─> (overlap) what was sealed under the former key is refused
     revoke   revoke ─> a revoke-notice to every place ─> nothing of the device is opened any more
     enrol    enrol ─> rekey ─> admitted again
 
 What fails or takes too long is tried again after a pause, for as long as it takes; meanwhile the former key goes on,
-until it has reached its last age. The devices hold keys when the run begins; when they got them is drawn. A revoked
-device is refused from the moment at which the last place knows, by all at once: a place that knows earlier would refuse
-it earlier. Revoking a holder of the group key gives all others a new one. Left out: what the keys are.
+until it has reached its last age, or the overlap is over. That begins when the last place has the new key: with a
+device that comes to use it later than that, places have no key in common for a while. The devices hold keys when the
+run begins; when they got them is drawn. A revoked device is refused from the moment at which the last place knows, by
+all at once: a place that knows earlier would refuse it earlier. Revoking a holder of the group key gives all others a
+new one. Left out: what the keys are.
 """
 
 from __future__ import annotations
@@ -99,7 +102,7 @@ class KeyAuthority:
     async def _rekey(self, world: World, device: int, row: KeyRow) -> None:
         """Give a device a new key, however often it takes, unless it is revoked meanwhile."""
         plan, entity, serial = self._plan, self._plan.devices[[device]], self._serial[device]
-        while not await self._agree(world, device):
+        while not await self._agree(world, device, row):
             if self._serial[device] != serial:
                 return
             row.attempts += 1
@@ -112,19 +115,28 @@ class KeyAuthority:
         self._due_s[device] = now + plan.every_s
         if self._due_s[device] < plan.ends_s:
             self._dues.append((float(self._due_s[device]), device))
-        if not self._is_refused[device]:
-            await world.sleep(plan.overlap_s)
-        if self._since_s[device] == now and self._serial[device] == serial:
+        if self._is_refused[device]:
             self._is_refused[device] = False
             world.change(entity, valid_from=now)
 
-    async def _agree(self, world: World, device: int) -> bool:
+    async def _agree(self, world: World, device: int, row: KeyRow) -> bool:
         """Try once to agree on a key, to tell it to all places, and to let the device use it."""
         entity, serial = self._plan.devices[[device]], self._serial[device]
-        return (self._serial[device] == serial and await self._exchange(world, 'rekey', entity)
+        if not (self._serial[device] == serial and await self._exchange(world, 'rekey', entity)
                 and self._serial[device] == serial and await self._tell(world, 'key-record')
-                and self._serial[device] == serial and await self._exchange(world, 'key-activate', entity)
-                and bool(self._serial[device] == serial))
+                and self._serial[device] == serial):
+            return False
+        name = self._name(f'overlap {row.attempts}', device)
+        world.start(Controller(name, lambda world: self._end_former(world, device, row)))
+        return await self._exchange(world, 'key-activate', entity) and bool(self._serial[device] == serial)
+
+    async def _end_former(self, world: World, device: int, row: KeyRow) -> None:
+        """Refuse what is sealed under the former key when the overlap is over, used the device its new one or not."""
+        serial = self._serial[device]
+        await world.sleep(self._plan.overlap_s)
+        if self._serial[device] == serial and not self._is_refused[device]:
+            self._is_refused[device] = math.isnan(row.ended_s)
+            world.change(self._plan.devices[[device]], valid_from=math.inf if self._is_refused[device] else row.ended_s)
 
     async def _expire(self, world: World, device: int) -> None:
         """Refuse a key that has reached its last age without a successor."""

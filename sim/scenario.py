@@ -246,7 +246,8 @@ class Keys(Part):
     prefetch: int = Field(1, ge=1, le=65_535, description='unacknowledged messages that it may hold, of each queue')
     priority: Priority = 1
     rotation: Rotation = Rotation()
-    overlap: Delay = Field(30.0, description='for which what was sealed under the former key is still opened')
+    overlap: Delay = Field(30.0, description='for which what was sealed under the former key is still opened, once all '
+                                              'places have the new one')
     expiry: Time = Field(157_680_000.0, description='age at which a key that was not replaced is refused; default: '
                                                     'three years after originator usage, SP 800-57 Part 1, 5.3.6')
     deadline: Time = Field(30.0, description='of one exchange, before it is tried again')

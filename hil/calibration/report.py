@@ -9,7 +9,6 @@ from hil.calibration.spread import AGREEMENT, p95
 from sim.suites import SUITES, variant
 
 SHOWN_BYTES = 65_536  # sizes up to it are timed often enough to say something of their p95
-TOLD_MAX = 3  # places that are named one by one
 
 Row = dict[str, str]
 
@@ -49,11 +48,10 @@ def _errors(suite: str, of: str, measured: Iterable[Measurement]) -> Row:
     """Return what predictions are worth."""
     errors = [(error, f'{each.operation.stage} of {size:,} B') for each in measured for size, error in each.errors()]
     beyond = sorted((each for each in errors if abs(each[0]) > AGREEMENT), key=lambda each: -abs(each[0]))
-    told = '; '.join(f'{error:+.1%} at {where}' for error, where in beyond[:TOLD_MAX])
-    rest = f'; and {len(beyond) - TOLD_MAX} more' if len(beyond) > TOLD_MAX else ''
+    told = '; '.join(f'{error:+.1%} at {where}' for error, where in beyond)
     worst = max((abs(error) for error, _ in errors), default=0.0)
     return _row(suite, of, f'{len(errors) - len(beyond)} of {len(errors)}',
-                f'beyond it: {told}{rest}' if beyond else f'the largest error is {worst:.1%}')
+                f'beyond it: {told}' if beyond else f'the largest error is {worst:.1%}')
 
 
 def _row(suite: str, of: str, within: str, told: str) -> Row:

@@ -88,9 +88,10 @@ def test_keys_are_replaced_at_their_age(engine: Engine) -> None:
 
 
 def test_old_key_opens_until_the_overlap_is_over(engine: Engine) -> None:
-    """Messages are opened 8 s after they were sealed, the overlap is 5 s: the last 3 s before a new key are lost.
+    """Messages are opened 8 s after they were sealed; the overlap is 5 s from when the places have the new key.
 
-    Opened within [use + 5 s, use + 8 s) they were sealed under the old key, and are refused; others are not.
+    They have it ACTIVATE_S before it is used. Opened within [use - ACTIVATE_S + 5 s, use + 8 s), messages were sealed
+    under the old key, and are refused; others are not.
     """
     rows, recording = live(engine, replace(PLAN, every_s=60.0, expiry_s=150.0), hospital(open_s=8.0))
     n_refused = 0
@@ -98,10 +99,28 @@ def test_old_key_opens_until_the_overlap_is_over(engine: Engine) -> None:
         used = [row.ended_s for row in rows if row.entity == device and math.isfinite(row.ended_s)]
         for sealed_s, outcome in of_device(recording, device):
             if sealed_s + 8.0 < 100.0:
-                refused = any(sealed_s < use <= sealed_s + 8.0 - 5.0 for use in used)
+                refused = any(sealed_s < use <= sealed_s + 8.0 - 5.0 + ACTIVATE_S for use in used)
                 n_refused += refused
                 assert outcome == (REJECTED if refused else DELIVERED)
     assert n_refused > 0
+
+
+def test_overlap_that_ends_before_the_new_key_is_used_leaves_a_gap(engine: Engine) -> None:
+    """Each place begins the overlap when it has the new key, as `hil.keys` does, whatever the device knows of it.
+
+    The authority goes down 2.25 s after a key was due, when it has answered but the places do not have the key yet, and
+    for 30 s: the places have it at 2.5, the old key ends at 7.5, and the new one is used when the authority is back.
+    """
+    plan = replace(PLAN, every_s=90.0, expiry_s=200.0, deadline_s=60.0)
+    undisturbed, _ = live(engine, plan, hospital())
+    device, due_s = next((row.entity, row.due_s) for row in undisturbed if 5.0 < row.due_s < 50.0)
+    down, up = due_s + REKEY_S + RECORD_S / 2, due_s + 30.0
+    rows, recording = live(engine, plan, hospital(outages=((down, up),)))
+    row = next(row for row in rows if row.entity == device)
+    assert row.ended_s == pytest.approx(up + ACTIVATE_S, abs=1e-9)
+    told_s = due_s + REKEY_S + RECORD_S
+    assert [sealed_s for sealed_s, outcome in of_device(recording, device) if outcome == REJECTED] == [
+        t + 0.5 for t in range(100) if told_s + PLAN.overlap_s <= t + 0.5 < row.ended_s]
 
 
 def test_keys_are_replaced_when_they_have_sealed_enough(engine: Engine) -> None:

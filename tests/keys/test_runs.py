@@ -147,6 +147,22 @@ def test_the_old_epoch_opens_for_the_overlap_and_no_longer() -> None:
     assert opened(place, hospital.traffic[-1], NOW + OVERLAP_S).plaintext == b'pressure'
 
 
+def test_a_place_begins_the_overlap_with_the_record() -> None:
+    """A device is told a second before the overlap is over that all places have its key: they count from the record."""
+    hospital = Hospital(places=('server',)).start()
+    device, authority, place = hospital.device['pump-1'], hospital.authority, hospital.place['server']
+    answer = authority.answer_rekey(device.begin_rekey(NOW), NOW)
+    (record,) = authority.take_confirmation(device.take_answer(answer, NOW), NOW)
+    (activation,) = authority.take_acknowledgement(place.take_record(record.message, NOW), NOW)
+    late = NOW + OVERLAP_S - 1
+    before = [hospital.up('pump-1', bytes([i]), now=late) for i in range(2)]
+    device.take_activation(activation.message, late)
+    assert opened(place, before[0], late).plaintext == b'\0'
+    with pytest.raises(UnknownKeyError):
+        opened(place, before[1], NOW + OVERLAP_S)
+    assert opened(place, hospital.up('pump-1', now=late), NOW + OVERLAP_S).plaintext == b'pressure'
+
+
 def test_a_key_is_not_used_after_its_time() -> None:
     """A day after its confirmation places and authority know the key no more; a new one works."""
     hospital = Hospital().start()
