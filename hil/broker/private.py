@@ -44,7 +44,7 @@ MEMORY_BYTES_MIN = 2 << 30  # free, for its folder to be in memory: more than a 
 POLL_S = 0.1
 REASONS_MAX = 6  # errors that are told; the first ones hold the cause
 STAMP = re.compile(r'^[-\d]+ [:.\d]+\S* (\[\w+\]) <[\d.]+>')  # of a line of the log
-SERVERS = ('/usr/lib/rabbitmq/bin/rabbitmq-server',)  # Debian's; the one on its PATH wants to be another user
+BEHIND = {'/usr/sbin/rabbitmq-server': '/usr/lib/rabbitmq/bin/rabbitmq-server'}  # Debian's first becomes another user
 INSTALL = 'install it, on Debian and Ubuntu: sudo apt-get install --no-install-recommends rabbitmq-server'
 TAKEN = re.compile('eaddrinuse|in use', re.IGNORECASE)  # what Erlang, RabbitMQ and we say of a port
 
@@ -245,17 +245,17 @@ def _memory_folder() -> Path | None:
 
 
 def find_server() -> Path:
-    """Return RabbitMQ's own start script.
+    """Return RabbitMQ's own start script: the first on the PATH, or what Debian's script there stands for.
 
     Raises
     ------
     BrokerError
         If it is not installed.
     """
-    found = next(filter(os.path.exists, SERVERS), None) or shutil.which('rabbitmq-server')
+    found = shutil.which('rabbitmq-server') or next(filter(os.path.exists, BEHIND.values()), None)
     if found is None:
         raise BrokerError(f'found no rabbitmq-server; expected RabbitMQ 3.10 or later; {INSTALL}')
-    return Path(found)
+    return Path(BEHIND.get(found, found))
 
 
 def find_port_mapper() -> Path:
