@@ -91,6 +91,7 @@ def test_a_seal_that_is_done_again_has_another_nonce(
     """A worker is killed when a sealed model was published and not acknowledged: the second seal is another one.
 
     The other one has the same name, so the same sender's keys, and seals another text: its model is changed on the way.
+    It is the first model, because the acknowledgement of one before it would be on its way or not.
     """
     other_text = """
 from hil.worker import stages
@@ -101,7 +102,7 @@ def seal(bench, work, at):
 stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.seal': seal}
 """
     with twin(broker, tmp_path) as made:
-        doomed = made.start('crypto', 'pi-1', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT.replace('n == 3', 'n == 2'))
+        doomed = made.start('crypto', 'pi-1', preload=DIE_BEFORE_THE_ACKNOWLEDGEMENT.replace('n == 3', 'n == 1'))
         made.wait_until_ready()
         made.start('crypto', 'pi-1', preload=other_text)
         made.launch_all(replace(made.hospital.model(i, i, first_model(i, N_CLIENTS)), options=options)
