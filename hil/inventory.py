@@ -5,7 +5,7 @@ holds no password; it says where passwords are found.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -155,6 +155,11 @@ class Inventory(Part):
             own = {'crypto': numbers[i]} if i < len(numbers) and numbers[i] else {}
             found[name] = found[name].model_copy(update={'places': own | others})
         return self.model_copy(update={'nodes': found})
+
+    def started(self, places: Container[Place]) -> dict[str, Place]:
+        """Return the workers of these places that are processes of this machine: their names, and the place of each."""
+        return {f'{name}-{place}-{i + 1}': place for name, node in self.nodes.items() if node.workers == 'started'
+                for place, n in node.places.items() if place in places for i in range(n)}
 
     def n_workers(self, place: Place) -> int:
         """Return how many workers offer a place; none: it is simulated."""

@@ -1,20 +1,16 @@
-"""How much memory a run takes, said before it starts and measured when it ends; and how much there is.
+"""How much memory a simulation takes, said before it starts.
 
 The tables of the compiled engine are counted as they will be allocated, the rows of traced jobs and hops by the number
 that the sources are due to launch. Left out: jobs under way (a few hundred bytes each, few unless a station is
 overloaded), and what the reference engine takes beyond this.
 """
 
-import re
-import resource
-from contextlib import suppress
-from pathlib import Path
-
 import numpy as np
 
 from sim.engines.compiled.layout import ENTITY, HOP, HOP_ROW, JOB_ROW, LINE, SERVER, STATION
 from sim.engines.compiled.memory import ROWS_FIRST
 from sim.errors import RunError
+from sim.memory import available_bytes
 from sim.model import LINK, LISTED, Model
 from sim.results.histogram import N_BINS
 from sim.results.recording import Trace
@@ -22,11 +18,6 @@ from sim.sources import ARRIVAL, BLOCK_ARRIVALS, EMITTER, EMITTERS_AN_ARRIVAL
 
 RECORDING_BYTES = 64  # an entity: eight sums
 TABLES_RATIO = 5.0  # the tables of a run folder and the copies on the way there, by the rows: 4 to 5.4 measured
-MEMINFO = Path('/proc/meminfo')
-STATUS, CLEAR_REFS = Path('/proc/self/status'), Path('/proc/self/clear_refs')
-RESET_PEAK = '5'  # proc(5): of the resident set, since Linux 4.0
-CGROUPS = Path('/proc/self/cgroup')
-CGROUP_ROOT = Path('/sys/fs/cgroup')
 
 
 def check_memory(model: Model, trace: Trace) -> None:
@@ -42,18 +33,6 @@ def check_memory(model: Model, trace: Trace) -> None:
         advice = 'run it with --trace none' if trace != 'none' else 'take fewer devices, or a machine with more memory'
         raise RunError(f'{model.name}: would take about {_gib(needed)} more memory, and {_gib(available)} are '
                        f'available; {advice}')
-
-
-def forget_peak() -> None:
-    """Let the peak of this process's memory begin anew, where the system can: it has made other runs, perhaps."""
-    with suppress(OSError):
-        CLEAR_REFS.write_text(RESET_PEAK)
-
-
-def peak_bytes() -> int:
-    """Return the most memory that this process has had since `forget_peak`, or ever where that could do nothing."""
-    found = re.search(r'^VmHWM:\s+(\d+) kB', _text(STATUS), re.MULTILINE)
-    return 1024 * int(found[1] if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def table_bytes(model: Model) -> int:
@@ -76,33 +55,6 @@ def row_bytes(model: Model, trace: Trace) -> int:
     if trace == 'stages':
         a_launch += HOP_ROW.itemsize * _hops_a_launch(model)
     return int(TABLES_RATIO * (launches * a_launch).sum())
-
-
-def available_bytes() -> int | None:
-    """Return the memory that this process may still take: of the machine, and of its control groups; None: unknown."""
-    found = re.search(r'^MemAvailable:\s+(\d+) kB', _text(MEMINFO), re.MULTILINE)
-    rooms = [1024 * int(found[1])] if found else []
-    for line in _text(CGROUPS).splitlines():
-        _, controllers, name = line.split(':', maxsplit=2)
-        if controllers in ('', 'memory'):
-            folder = CGROUP_ROOT / controllers / name.lstrip('/')
-            for group in (folder, *folder.parents):
-                if group.is_relative_to(CGROUP_ROOT):
-                    rooms += _room(group, 'memory.max', 'memory.current')
-                    rooms += _room(group, 'memory.limit_in_bytes', 'memory.usage_in_bytes')
-    return max(0, min(rooms)) if rooms else None
-
-
-def _room(group: Path, limit: str, usage: str) -> list[int]:
-    texts = _text(group / limit).strip(), _text(group / usage).strip()
-    return [int(texts[0]) - int(texts[1])] if all(text.isdigit() for text in texts) else []
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ''
 
 
 def _n_emitters(model: Model) -> np.ndarray:

@@ -13,9 +13,10 @@ from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
 from sim.engines import Progress, compiled, reference
 from sim.flows import FLOWS, Table
-from sim.footprint import check_memory, forget_peak
+from sim.footprint import check_memory
 from sim.key_authority import KeyAuthority
 from sim.lowering import lower
+from sim.memory import forget_peak
 from sim.model import Model
 from sim.origin import Origin
 from sim.profiles import Profile

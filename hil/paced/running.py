@@ -16,7 +16,7 @@ from hil.crypto.providers import Provider, choose
 from hil.inventory import Inventory
 from hil.ledger import Ledger
 from hil.paced.binding import Binding, bind
-from hil.paced.checks import check_bodies, check_load, check_workers, loads
+from hil.paced.checks import check_bodies, check_load, check_memory, check_workers, loads, worker_bytes
 from hil.paced.devices import Devices
 from hil.paced.engine import PacedEngine
 from hil.paced.hardware import Hardware
@@ -194,10 +194,12 @@ def inspect(made: Plan, *, waiting: Waiting = lambda _: None) -> list[dict[str, 
     with _begun(made, waiting) as begun:
         rows = [{'what': 'broker', 'found': f'RabbitMQ {begun.testbed.server_version}, TLS 1.3'},
                 {'what': 'rights', 'found': begun.testbed.check_rights()}]
+        prefetch = made.lowered.scenario.crypto.prefetch
         for place, load in loads(made.binding, made.inventory).items():
             n = made.inventory.n_workers(place)
             rows.append({'what': place, 'found': f'{n} {"worker" if n == 1 else "workers"}, busy {100 * load:.2g} % of '
-                                                 'the time, as the profiles say'})
+                                                 'the time, as the profiles say; each may need '
+                                                 f'{worker_bytes(made.binding, place, prefetch) >> 20:,} MiB'})
         rows += [{'what': hello.node, 'found': f'{hello.place}, iomtwin {hello.version}, {hello.provider}, '
                                                f'{hello.machine}, {hello.cores} cores, {hello.memory_mib:,} MiB free'}
                  for hello in begun.hellos]
@@ -224,6 +226,7 @@ def _begun(made: Plan, waiting: Waiting, counted: Sequence[str] = ()) -> Iterato
         hellos = hardware.hellos(sum(expected.values()), FAR_HELLO_S_MAX if is_far else HELLO_S_MAX,
                                  testbed.check_pods)
         check_workers(hellos, expected)
+        check_memory(made.binding, made.inventory, scenario.crypto.prefetch, hellos)
         yield _Begun(name, testbed, devices, hardware, hellos)
 
 

@@ -144,11 +144,8 @@ class Testbed:
         self._leave_keys(keys, store)
         if keys_file is not None:
             self._leave_keys(keys_file, store)
-        for node_name, node in self._inventory.nodes.items():
-            for place, n in node.places.items():
-                if node.workers == 'started' and place in self._task.priorities:
-                    for i in range(n):
-                        self._start(f'{node_name}-{place}-{i + 1}', place, keys)
+        for name, place in self._inventory.started(self._task.priorities).items():
+            self._start(name, place, keys)
         deadline = time.monotonic() + READY_S_MAX
         while missing := [each for each in self._processes if not (each.folder / 'ready').exists()]:
             self._progress(f'{len(missing)} of {len(self._processes)} workers')

@@ -7,12 +7,12 @@ learns that all workers are there, and that they are of one version and one prov
 import json
 import os
 import platform
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+from sim.memory import available_bytes
 
 HEADER = 'hello'
 TEXT_MAX = 200  # of any of it: the broker limits headers, and nobody reads more
@@ -20,7 +20,7 @@ TEXT_MAX = 200  # of any of it: the broker limits headers, and nobody reads more
 
 @dataclass(frozen=True)
 class Hello:
-    """A worker's own facts; `memory_mib` is what its machine has available."""
+    """A worker's own facts; `memory_mib` is what it may still take, of its machine and container; 0: unknown."""
 
     node: str
     place: str
@@ -43,9 +43,8 @@ def hello_of(node: str, place: str, provider: str, suite: str) -> Hello:
         version = metadata.version('iomtwin')
     except metadata.PackageNotFoundError:
         version = 'unknown'
-    found = re.search(r'^MemAvailable:\s+(\d+) kB', Path('/proc/meminfo').read_text(), re.MULTILINE)
     return Hello(node, place, version, provider, suite, platform.machine(), platform.release(),
-                 len(os.sched_getaffinity(0)), int(found[1]) // 1024 if found else 0)
+                 len(os.sched_getaffinity(0)), (available_bytes() or 0) >> 20)
 
 
 def hello_in(headers: Mapping[str, Any]) -> Hello | None:

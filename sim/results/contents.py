@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.footprint import peak_bytes
+from sim.memory import peak_bytes
 from sim.profiles import Profile
 from sim.resolving import labels, scenario_hash, write_resolved
 from sim.results.folder import write_table

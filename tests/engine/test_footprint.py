@@ -3,7 +3,6 @@
 import gc
 import weakref
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,24 +60,6 @@ def test_a_run_that_would_not_fit_is_refused_in_one_line(monkeypatch: pytest.Mon
     with pytest.raises(RunError, match=r'^ward: would take about \d+\.\d GiB more memory, and 0\.0 GiB are available; '
                                        r'run it with --trace none$'):
         execute(*load('ward'))
-
-
-def test_available_memory_is_the_least_of_machine_and_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with 1,000 KiB, and a group two levels down whose parent has 300 bytes left."""
-    meminfo, groups, root = tmp_path / 'meminfo', tmp_path / 'cgroup', tmp_path / 'fs'
-    meminfo.write_text('MemTotal: 2000 kB\nMemAvailable:    1000 kB\n')
-    monkeypatch.setattr(footprint, 'MEMINFO', meminfo)
-    monkeypatch.setattr(footprint, 'CGROUPS', groups)
-    monkeypatch.setattr(footprint, 'CGROUP_ROOT', root)
-    assert footprint.available_bytes() == 1_024_000
-    groups.write_text('0::/outer/inner\n')
-    (root / 'outer' / 'inner').mkdir(parents=True)
-    (root / 'outer' / 'inner' / 'memory.max').write_text('max\n')
-    (root / 'outer' / 'inner' / 'memory.current').write_text('100\n')
-    assert footprint.available_bytes() == 1_024_000
-    (root / 'outer' / 'memory.max').write_text('500\n')
-    (root / 'outer' / 'memory.current').write_text('200\n')
-    assert footprint.available_bytes() == 300
 
 
 def test_tables_go_with_their_execution() -> None:
