@@ -22,6 +22,7 @@ import numpy as np
 
 from hil.broker.names import Place
 from hil.wire.message import Leg
+from hil.worker.orders import PREFETCH_MAX
 from sim import flows
 from sim.errors import InputError
 from sim.flows import DELIVER, FLOWS, KEY_FLOWS, PUBLISH, TELL
@@ -89,6 +90,9 @@ def _check(scenario: Scenario) -> None:
     if crypto.suite is None:
         raise InputError(f'{scenario.name}: crypto: its parts are no shipped suite, and workers know those alone; name '
                          'one as crypto.suite')
+    if crypto.prefetch > PREFETCH_MAX:
+        raise InputError(f'{scenario.name}: crypto.prefetch: {crypto.prefetch:,}; expected at most {PREFETCH_MAX:,} on '
+                         'hardware: a worker holds these messages in memory')
     if scenario.keys is not None:
         raise InputError(f'{scenario.name}: keys: the life of keys is not done on hardware; set keys=null')
     if crypto.learning_keys == 'group':

@@ -23,6 +23,7 @@ from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
 from hil.worker.hello import hello_of
 from hil.worker.keys import KeyRing, KeyStore
+from hil.worker.orders import PREFETCH_MAX
 from hil.worker.process import Post, Worker
 from hil.worker.stages import Bench
 from hil.worker.status import Status
@@ -32,7 +33,6 @@ from sim.errors import InputError, IomtwinError
 from sim.suites import DEFAULT, SUITES
 
 PREFETCH = '1'  # of each class: nothing waits at a worker that another one could do
-PREFETCH_MAX = 1_000
 HEARTBEAT_S_MAX = 3_600
 KEY_FILE_BYTES_MAX = 64 << 20  # half a million devices
 
@@ -76,6 +76,9 @@ def work(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     if not 0 < options.heartbeat <= HEARTBEAT_S_MAX:
         raise InputError(f'--heartbeat {options.heartbeat}: expected 1 to {HEARTBEAT_S_MAX} seconds')
+    if options.place == 'server' and options.state is None:
+        raise InputError('worker: --place server keeps updates until all of a round are there; name a folder for them '
+                         'with --state')
     status = Status(options.status)
     provider = choose(options.provider)
     bound = bind(options.suite, provider)
@@ -139,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     add('--keys', required=True, type=Path, metavar='FILE', help='session keys and public keys, by the twin')
     add('--suite', default=DEFAULT, choices=SUITES)
     add('--provider', choices=NAMES, help='of ML-KEM; the fastest that is installed')
-    add('--state', type=Path, metavar='DIR', help='where updates and what was begun are kept, for the run')
+    add('--state', type=Path, metavar='DIR', help="for a run's updates, and notes of "
+        'messages that end their worker: without it they are not counted, and come again for ever')
     add('--status', type=Path, metavar='DIR', help='where the files ready and health.json are written')
     add('--heartbeat', type=int, default=HEARTBEAT_S, metavar='SECONDS',
         help='a worker that is silent for twice as long is taken for dead; %(default)s')

@@ -22,6 +22,7 @@ PART_BYTES_MAX = 900 << 10  # a Secret takes 1 MiB, kubernetes.io/docs/concepts/
 PARTS_MAX = 8  # Secrets that a pod looks for: some 3,500 clients with keys of ML-KEM-768 and ML-DSA-65 each
 DIGEST_BYTES = 32
 ORDER_BYTES_MAX = 64 << 20  # unpacked
+PREFETCH_MAX = 1_000  # messages of one class that a worker may hold
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def test_what_is_not_bound_is_simulated() -> None:
 REFUSED = {
     'keys that live': (['keys.overlap=10 s'], 'keys'),
     'a group key': (['crypto.learning_keys=group'], 'crypto.learning_keys'),
+    'more than a worker holds': (['crypto.prefetch=1001'], 'crypto.prefetch: 1,001; expected at most 1,000'),
     'no shipped suite': (['crypto.kem=ML-KEM-512'], 'crypto.suite'),
 }
 
