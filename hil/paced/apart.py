@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +44,7 @@ class Apart:
 
     def __enter__(self) -> Self:
         """Start it."""
+        resource_tracker.ensure_running()  # else the first start would, and by that unblock signals (seen in 3.11)
         with _unheard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # by the process: the twin ends it
             self._process.start()
         self._theirs.close()
