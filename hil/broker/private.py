@@ -44,6 +44,7 @@ MEMORY_BYTES_MIN = 2 << 30  # free, for its folder to be in memory: more than a 
 POLL_S = 0.1
 REASONS_MAX = 6  # errors that are told; the first ones hold the cause
 STAMP = re.compile(r'^[-\d]+ [:.\d]+\S* (\[\w+\]) <[\d.]+>')  # of a line of the log
+LEVEL = re.compile(r'^\[\w+\]')  # of a line without its stamp
 BEHIND = {'/usr/sbin/rabbitmq-server': '/usr/lib/rabbitmq/bin/rabbitmq-server'}  # Debian's first becomes another user
 INSTALL = 'install it, on Debian and Ubuntu: sudo apt-get install --no-install-recommends rabbitmq-server'
 TAKEN = re.compile('eaddrinuse|in use', re.IGNORECASE)  # what Erlang, RabbitMQ and we say of a port
@@ -174,6 +175,10 @@ class PrivateBroker:
 
     def _start(self, server: Path, mapper: Path) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix='iomtwin-broker-', dir=_memory_folder()))
+        if (free := shutil.disk_usage(self._folder).free) < self.settings.disk_free_bytes:  # it would take no message
+            raise BrokerError(f'{self._folder.parent}: has {free >> 20:,} MiB free; a private broker stops at '
+                              f'{self.settings.disk_free_bytes >> 20:,}: make room there, or let TMPDIR name another '
+                              'folder')
         paths = self.paths
         self.users = draw_credentials()
         self._port, distribution_port, mapper_port = _free_ports(3)
@@ -336,14 +341,14 @@ def log_lines(paths: Paths) -> list[str]:
         with suppress(FileNotFoundError):
             lines += path.read_text('utf-8', 'replace').splitlines()
     bare = (STAMP.sub(r'\1', line).strip() for line in lines)
-    return [line for line in bare if re.search(r'\w', line.removeprefix('[error]'))]
+    return [line for line in bare if re.search(r'\w', LEVEL.sub('', line))]
 
 
 def _reason(paths: Paths) -> str:
     """Return what RabbitMQ gives as the reason of its end: its errors, each once, or its last words."""
     lines = log_lines(paths)
     errors = dict.fromkeys(line.removeprefix('[error]').strip() for line in lines if '[error]' in line)
-    return ' / '.join(list(errors)[:REASONS_MAX]) or (lines or ['nothing'])[-1]
+    return ' / '.join(list(errors)[:REASONS_MAX]) or f'it logged no error; its last words: {(lines or ["none"])[-1]}'
 
 
 def _wait_until_gone(pids: tuple[int, ...]) -> None:

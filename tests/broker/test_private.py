@@ -17,6 +17,7 @@ from hil.broker.credentials import VHOST
 from hil.broker.errors import BrokerError, RefusedError, UnavailableError
 from hil.broker.names import exchange_of, queue_of
 from hil.broker.private import PrivateBroker
+from hil.broker.settings import Settings
 from hil.broker.topology import clean, declare
 from tests.broker.control import rabbitmqctl
 from tests.broker.processes import PATIENCE_S, holding, listening, wait_until
@@ -211,6 +212,28 @@ def test_the_first_server_on_the_path_is_taken_and_not_debians_wrapper(
     assert private.find_server() == script
     monkeypatch.setattr(private, 'BEHIND', {str(script): '/behind/rabbitmq-server'})
     assert private.find_server() == Path('/behind/rabbitmq-server')
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_a_folder_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A limit that no disk has free: RabbitMQ would start, take no message, and the first publisher would wait."""
+    monkeypatch.setattr(private, '_memory_folder', lambda: tmp_path)
+    with pytest.raises(BrokerError, match=rf'^{tmp_path}: has [\d,]+ MiB free; .* TMPDIR') as refused:
+        PrivateBroker(Settings(disk_free_bytes=1 << 60)).__enter__()
+    assert '\n' not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures('rabbitmq')
+def test_a_broker_that_is_killed_says_what_it_last_said() -> None:
+    """Without an error in its log there is a sentence and not a bare level or nothing."""
+    with PrivateBroker() as broker:
+        os.kill(broker.pids[1], signal.SIGKILL)
+        wait_until(lambda: says_that_it_ended(broker), 'the broker had noticed')
+        with broker.paths.log.open('a') as log:
+            log.write('last\n[notice] \n')
+        with pytest.raises(BrokerError, match=r'has ended: it logged no error; its last words: last$'):
+            broker.check()
 
 
 @pytest.mark.usefixtures('rabbitmq')
