@@ -2,7 +2,7 @@
 
 ::
 
-    probes ── fit ──► trials.json, profiles ──► simulated/<configuration>/seed-<n>, mistaken/<mistake>/...
+    probes/ ── fit ──► trials.json, profiles ──► simulated/<configuration>/seed-<n>, mistaken/<mistake>/...
     configurations, seeds; shuffled ───────────► hil/<configuration>/seed-<n>
 
 Calibration and comparison share no run. A run on the testbed that is not valid is made again, a few times; all that
@@ -21,7 +21,7 @@ from hil.paced.running import execute, plan
 from hil.validation.configurations import Configuration
 from hil.validation.fitting import Fit, fit
 from hil.validation.mistakes import MISTAKES, Mistake, scaled
-from hil.validation.probing import Effort, probes
+from hil.validation.probing import Effort, Probe, probes
 from hil.validation.testbed_profile import pooled, profile_of_testbed
 from sim.errors import InputError
 from sim.flows import ON_TESTBED
@@ -33,6 +33,7 @@ from sim.running import execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
 
 TRIALS = 'trials.json'
+PROBES = 'probes'
 SIMULATED, MISTAKEN = 'simulated', 'mistaken'
 NODES, SERVER = 'testbed-nodes', 'testbed-server'  # names of the profiles
 LINK_RATE = '100 Gbit/s'  # of the link between broker and workers: its rate is in what was measured
@@ -96,7 +97,10 @@ def calibrate(trials: Trials, out: Path, told: Told) -> None:
     inventory = trials.inventory.model_copy(update={'padded': False})  # the broker is the same; workers must not wait
     fits, facts = dict[str, Fit](), dict[str, Any]()
     for suite in suites:
-        found = list(probes(inventory, suite, trials.effort, trials.seed, told))
+        found = list[Probe]()
+        for probe in probes(inventory, suite, trials.effort, trials.seed, told):
+            found.append(probe)
+            _keep(probe, out / PROBES / f'{suite}-{probe.model_bytes}-{probe.prefetch}')
         fits[suite], facts = fit(found), found[0].facts
     scenario, _ = trials.loaded(trials.configurations[0])
     nodes = {node.profile for node in scenario.edge.nodes.values()}
@@ -109,6 +113,13 @@ def calibrate(trials: Trials, out: Path, told: Told) -> None:
             **_described(trials), 'deliver_s': broker.deliver_s, 'link_s': broker.link_s,
             'acknowledge_s': broker.acknowledge_s,
             'spacing_s': {str(size): seconds for size, seconds in broker.spacing_s.items()}}, indent=1) + '\n', 'utf-8')
+
+
+def _keep(probe: Probe, folder: Path) -> None:
+    """Leave what a probe measured, for those who would fit it otherwise."""
+    folder.mkdir(parents=True)
+    probe.chains.write_parquet(folder / 'chains.parquet')
+    probe.work.write_parquet(folder / 'work.parquet')
 
 
 def check_resumable(trials: Trials, out: Path) -> None:
