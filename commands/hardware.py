@@ -22,7 +22,8 @@ def calibrate_machine(
         'calibrated.yaml'),
     quick: Annotated[bool, typer.Option('--quick', help='Some 20 s, with fewer calls and sizes.')] = False,
     provider: Provider = None,
-    seconds: Annotated[float | None, typer.Option(min=1, max=86_400, help='How long it takes; else 120.')] = None,
+    seconds: Annotated[float | None, typer.Option(
+        min=1, max=86_400, help='How long it takes; else 120. A longer one has larger sizes.')] = None,
     like: Annotated[str | None, typer.Option(metavar='PROFILE', help='Whose watts and broker to take over.')] = None,
 ) -> None:
     """Time the real primitives on this machine and write a profile of it."""

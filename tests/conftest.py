@@ -1,8 +1,11 @@
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from hil.broker.errors import BrokerError
+from hil.broker.private import PrivateBroker, find_port_mapper, find_server
 from tests.engines import ENGINES, Engine
 
 # Examples are a function of the test alone, so that a failure anywhere is a failure everywhere.
@@ -19,6 +22,23 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""
     found: Engine = request.param
     return found
+
+
+@pytest.fixture(scope='session')
+def rabbitmq() -> None:
+    """RabbitMQ, installed; where it is not, tests that need it say how to get it."""
+    try:
+        find_server()
+        find_port_mapper()
+    except BrokerError as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture(scope='session')
+def broker(rabbitmq: None) -> Iterator[PrivateBroker]:  # noqa: ARG001 - a fixture takes no mark
+    """One broker for all tests of a process; each takes a run of its own on it."""
+    with PrivateBroker() as started:
+        yield started
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from hil import learning
 from hil.calibration import report
-from hil.calibration.machine import Condition, Machine, condition, inspect, memory_available_bytes, warnings
+from hil.calibration.machine import Condition, Machine, condition, inspect, warnings
 from hil.calibration.measurement import Measurement, measurements
 from hil.calibration.operations import N_SAMPLES, N_UPDATES, Operation, operations
 from hil.calibration.profile_file import profile_text
 from hil.calibration.schedule import BYTES_MAX, MEMORY_SHARE, Calls, Cell, Limits, Timed, cells, timed
 from hil.calibration.timing import Timer, timer, undisturbed
 from hil.crypto.providers import Provider
+from sim.memory import available_bytes
 from sim.profiles import Profile
 
 FULL_S, QUICK_S = 120.0, 18.0
@@ -58,7 +59,7 @@ def calibrate(provider: Provider, like: Profile, name: str, seconds: float, prog
     with undisturbed() as core:
         machine, before = inspect(core), condition(core)
         clock, calls = timer(), Calls()
-        rows = _sizes(found.found, calls, clock, _limits(seconds), progress)
+        rows = _sizes(found.found, calls, clock, limits_of(seconds), progress)
         # Compiling may have taken its time; at least half is for timing.
         pass_s = max(seconds - (time.monotonic() - begun_s), seconds / 2) / N_PASSES
         passes = _passes(rows, calls, clock, pass_s, progress)
@@ -70,10 +71,10 @@ def calibrate(provider: Provider, like: Profile, name: str, seconds: float, prog
     return Calibration(text, tuple(measured), found.missing, tuple(doubts))
 
 
-def _limits(seconds: float) -> Limits:
-    """Return what calls may take in a calibration of some length."""
-    share, available = min(1.0, seconds / FULL_S), memory_available_bytes()
-    bytes_max = BYTES_MAX * min(1.0, seconds / QUICK_S)
+def limits_of(seconds: float) -> Limits:
+    """Return what calls may take in a calibration of some length; a longer one than the default has larger sizes."""
+    share, available = min(1.0, seconds / FULL_S), available_bytes()
+    bytes_max = BYTES_MAX * min(1.0, seconds / QUICK_S) * max(1.0, seconds / FULL_S)
     if available is not None:
         bytes_max = min(bytes_max, available / MEMORY_SHARE)
     return Limits(CALL_S_MAX * share, int(bytes_max), max(N_LEAST, round(N_FOR_P95 * share / N_PASSES)))

@@ -127,12 +127,6 @@ def similar_profile(machine: Machine) -> str:
     return name
 
 
-def memory_available_bytes(root: Path = Path('/')) -> int | None:
-    """Return how much memory programs may take without pushing others out."""
-    line = _line(_text(root / 'proc/meminfo') or '', 'MemAvailable')
-    return None if line is None else int(line.split()[0]) << 10  # the kernel's kB are 1,024 bytes
-
-
 def _model(root: Path) -> str:
     """Return the board's model where the firmware gives one, else the processor's."""
     board = _text(root / 'proc/device-tree/model')

@@ -33,7 +33,7 @@ from hil.calibration.operations import N_SAMPLES, Operation
 from hil.calibration.timing import Call, Timer
 
 BYTES_MIN = 64
-BYTES_MAX = 16 << 20  # more than a message of hardware in the loop; from there on memory decides, and a line goes on
+BYTES_MAX = 16 << 20  # in the default length: more than a message of hardware in the loop; a line goes on from there
 MEMORY_SHARE = 64  # all that is prepared for all operations takes some 24 times the largest size
 N_MIN_OF_SIZE = 5  # calls of a size in one pass, of which a median means something
 LEAST_SHARE = 0.15  # of the longest call: a size that takes longer is called once in a pass

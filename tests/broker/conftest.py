@@ -3,28 +3,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hil.broker.connection import Connection, Waits, connect
-from hil.broker.errors import BrokerError
 from hil.broker.names import Role, new_run_id
-from hil.broker.private import PrivateBroker, find_port_mapper, find_server
+from hil.broker.private import PrivateBroker
 
 Connect = Callable[..., Connection]
-
-
-@pytest.fixture(scope='session')
-def rabbitmq() -> None:
-    """RabbitMQ, installed; where it is not, tests that need it say how to get it."""
-    try:
-        find_server()
-        find_port_mapper()
-    except BrokerError as why:
-        pytest.skip(str(why))
-
-
-@pytest.fixture(scope='session')
-def broker(rabbitmq: None) -> Iterator[PrivateBroker]:  # noqa: ARG001 - a fixture takes no mark
-    """One broker for all tests of a process; each takes a run of its own on it."""
-    with PrivateBroker() as started:
-        yield started
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from hil.calibration.machine import (
     Machine,
     condition,
     inspect,
-    memory_available_bytes,
     similar_profile,
     warnings,
 )
@@ -20,7 +19,6 @@ CPUFREQ = 'sys/devices/system/cpu/cpu3/cpufreq'
 RASPBERRY_PI = {  # what the files of a Raspberry Pi 4 hold, by the documentation that `hil.calibration.machine` cites
     'proc/device-tree/model': 'Raspberry Pi 4 Model B Rev 1.5\0',
     'proc/cpuinfo': 'processor\t: 0\nBogoMIPS\t: 108.00\n',
-    'proc/meminfo': 'MemTotal:        3884332 kB\nMemAvailable:    3000000 kB\n',
     f'{CPUFREQ}/scaling_governor': 'ondemand\n',
     f'{CPUFREQ}/cpuinfo_max_freq': '1800000\n',
     f'{CPUFREQ}/scaling_cur_freq': '600000\n',
@@ -45,7 +43,6 @@ def test_a_raspberry_pi_tells_what_it_is_and_how_it_is(raspberry_pi: Path) -> No
     machine, now = inspect(3, raspberry_pi), condition(3, raspberry_pi)
     assert (machine.cpu, machine.governor, machine.clock_hz) == ('Raspberry Pi 4 Model B Rev 1.5', 'ondemand', 1.8e9)
     assert (now.temperature_c, now.clock_hz, now.throttled) == (pytest.approx(48.212), 600e6, 0x50000)
-    assert memory_available_bytes(raspberry_pi) == 3_000_000 * 1024
     assert machine.describe()['clock'] == '1800 MHz'
     assert {'temperature': '48.2 °C', 'current clock': '600 MHz', 'throttled': '0x50000'}.items() <= (
         now.describe().items())
@@ -54,7 +51,7 @@ def test_a_raspberry_pi_tells_what_it_is_and_how_it_is(raspberry_pi: Path) -> No
 def test_what_a_machine_does_not_tell_is_absent(tmp_path: Path) -> None:
     """A root folder without any file: no governor, clock, temperature or throttling, and no words about them."""
     machine, now = inspect(0, tmp_path), condition(0, tmp_path)
-    assert (machine.clock_hz, machine.governor, memory_available_bytes(tmp_path)) == (None, None, None)
+    assert (machine.clock_hz, machine.governor) == (None, None)
     assert {'clock', 'governor'}.isdisjoint(machine.describe())
     assert set(now.describe()) <= {'load', 'throttled'}, 'the firmware of a real Raspberry Pi may still answer'
 

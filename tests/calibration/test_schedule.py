@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hil.calibration import calibrating
 from hil.calibration.operations import Operation, Unit
 from hil.calibration.schedule import (
     BYTES_MIN,
@@ -124,6 +125,16 @@ def test_sizes_double_and_the_means_between_them_are_held_out() -> None:
     found = list(cells(operation(), {}, timer(), Limits(1.0, 1_000, 5)))
     assert [each.amount for each in found if not each.is_held_out] == [BYTES_MIN, 128, 256, 512]
     assert [each.amount for each in found if each.is_held_out] == [91, 181, 362]
+
+
+def test_a_longer_calibration_has_larger_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 MiB in the default length, ten times that in ten times as long, less in a short one or with little memory."""
+    monkeypatch.setattr(calibrating, 'available_bytes', lambda: None)
+    for seconds, mib, call_s in ((9.0, 8, 0.075), (18.0, 16, 0.15), (120.0, 16, 1.0), (1_200.0, 160, 1.0)):
+        limits = calibrating.limits_of(seconds)
+        assert (limits.bytes_max >> 20, limits.call_s_max) == (mib, pytest.approx(call_s))
+    monkeypatch.setattr(calibrating, 'available_bytes', lambda: 1 << 30)
+    assert calibrating.limits_of(1_200.0).bytes_max == 16 << 20
 
 
 def test_no_size_is_timed_beyond_the_first_call_that_takes_too_long() -> None:

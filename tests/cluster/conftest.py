@@ -14,11 +14,9 @@ import pytest
 from hil.broker.private import PrivateBroker
 from hil.cluster.client import Api, connect
 from hil.cluster.deploying import GONE_S_MAX, delete
-from tests.broker.conftest import rabbitmq
 from tests.cluster.agent import NodeAgent
 from tests.cluster.control_plane import ControlPlane, binaries, control_plane
 
-__all__ = ['rabbitmq']
 IMAGE = 'localhost/iomtwin-worker:0.1.0'
 SKIPPED = ('NOT TESTED: the deployer against a real API server. Nothing was built; run '
            'tests/cluster/build_control_plane.sh')

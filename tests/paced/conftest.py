@@ -1,13 +1,11 @@
-"""The laboratory that the tests of this folder run, and the broker's fixtures."""
+"""The laboratory that the tests of this folder run."""
 
 from pathlib import Path
 
 from sim.loading import load
 from sim.origin import Origin
 from sim.scenario import Scenario
-from tests.broker.conftest import rabbitmq
 
-__all__ = ['LAB', 'lab', 'rabbitmq']
 LAB = Path(__file__).parent / 'lab.yaml'
 
 

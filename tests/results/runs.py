@@ -115,3 +115,8 @@ def files(folder: Path) -> set[str]:
 def hidden(out: Path) -> list[Path]:
     """Return what lies in the scenarios' folders under a hidden name."""
     return sorted(out.glob('*/.*'))
+
+
+def metric(run: Run, name: str, flow: str) -> dict[str, float]:
+    """Return the row of a flow's metric."""
+    return next(row for row in run.summary if (row['metric'], row['flow']) == (name, flow))
