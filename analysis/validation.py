@@ -101,15 +101,15 @@ class Catch:
     ----------
     wrong, right
         The error of that model, and of the right one in the same statistic.
-    n_beyond, n_bounded
-        In how many statistics that model is off by more than is allowed, beyond its interval; and of how many.
+    n_beyond, n_beyond_right
+        In how many statistics either is off by more than is allowed, with an interval that excludes zero.
     """
 
     title: str
     wrong: Error
     right: Error
     n_beyond: int
-    n_bounded: int
+    n_beyond_right: int
 
 
 @dataclass(frozen=True)
@@ -274,18 +274,21 @@ def _errors(configuration: str, measured: Mapping[Key, Mapping[int, float]],
 
 
 def _catches(title: str, wrong: Sequence[Error], right: Sequence[Error]) -> Iterable[Catch]:
-    """Yield where a wrong model shows most: where it is off by most of what is allowed, and the right one is not."""
+    """Yield where a wrong model shows most: where it is off by most of what was measured, and the right one is not."""
     of_right = {each.key: each for each in right}
-    bounded = [each for each in wrong if each.allowed is not None and each.key in of_right]
-    beyond = [each for each in bounded if each.difference.excludes_zero and each.is_within is False]
-    shown = max(bounded, key=lambda each: _share(each) - _share(of_right[each.key]), default=None)
+    shown = max((each for each in wrong if each.key in of_right and each.difference.excludes_zero),
+                key=lambda each: _share(each) - _share(of_right[each.key]), default=None)
     if shown is not None:
-        yield Catch(title, shown, of_right[shown.key], len(beyond), len(bounded))
+        yield Catch(title, shown, of_right[shown.key], _n_beyond(wrong), _n_beyond(right))
 
 
 def _share(error: Error) -> float:
-    """Return how much of what is allowed an error is."""
-    return abs(error.difference.mean) / error.allowed if error.allowed else 0.0
+    """Return an error as a share of what was measured."""
+    return abs(error.difference.mean) / error.measured
+
+
+def _n_beyond(errors: Iterable[Error]) -> int:
+    return sum(each.is_within is False and each.difference.excludes_zero for each in errors)
 
 
 def _effects(configuration: Mapping[str, Any],

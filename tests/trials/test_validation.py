@@ -98,13 +98,12 @@ def test_mistakes_are_caught(measured: Path, tmp_path: Path) -> None:
     assert [each.title for each in found.catches] == [each.title for each in (*MISTAKES, sealing)]
     for catch in found.catches:
         assert catch.wrong.difference.excludes_zero
-        assert catch.wrong.is_within is False
         assert catch.right.difference.mean == 0.0
-        assert 0 < catch.n_beyond < catch.n_bounded
+        assert catch.n_beyond > catch.n_beyond_right == 0
     assert opens.wrong.of.endswith(' open')
     assert opens.wrong.predicted == pytest.approx(0.7 * opens.wrong.measured, rel=0.02)
     assert (seals.wrong.of, seals.wrong.difference.mean < 0.0) == ('fl-update seal', True)
-    assert (held.wrong.what, held.wrong.difference.mean < 0.0) == ('latency', True)
+    assert (held.wrong.what, held.wrong.difference.mean < 0.0) == ('distribution', True)
     (sheet,) = [each for each in sheets(found) if each.title == 'Models made wrong on purpose']
     assert [row[0].text for row in sheet.rows] == [each.title for each in found.catches]
 
