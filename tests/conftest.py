@@ -41,6 +41,11 @@ def broker(rabbitmq: None) -> Iterator[PrivateBroker]:  # noqa: ARG001 - a fixtu
         yield started
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the README's commands, which take longest: else all other processes wait for them in the end."""
+    items.sort(key=lambda item: item.path.name != 'test_readme.py')
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say aloud which tests were skipped for want of RabbitMQ, and how to get it: their number alone says neither."""
     reasons = [report.longrepr[2] for report in terminalreporter.stats.get('skipped', ())
