@@ -121,7 +121,7 @@ def _model_bytes(binding: Binding) -> int:
     model = binding.model
     sent = [_sent_bytes(binding, row, chain) for row, chains in enumerate(binding.chains) for chain in chains.values()
             if model.flows[model.stream_flow[model.routes.stream[row]]] in LEARNING_FLOWS]
-    return max(sent, default=0) if model.learning is None else max(model.learning.update_bytes, *sent)
+    return max([*sent, 0 if model.learning is None else model.learning.update_bytes])
 
 
 def check_memory(binding: Binding, inventory: Inventory, prefetch: int, hellos: Sequence[Hello]) -> None:
