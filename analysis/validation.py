@@ -273,13 +273,17 @@ def _errors(configuration: str, measured: Mapping[Key, Mapping[int, float]],
                     None if what == 'distribution' else max(share * truth, least, floor))
 
 
-def _catches(title: str, wrong: Sequence[Error], right: Sequence[Error]) -> Iterable[Catch]:
-    """Yield where a wrong model shows most: where it is off by most of what was measured, and the right one is not."""
+def _catches(title: str, wrong: Sequence[Error], right: Sequence[Error]) -> list[Catch]:
+    """Return where a wrong model shows most: where it is off by most of what was measured, and the right one is not.
+
+    An interval that excludes zero goes before all others; where there is none, the mistake is shown as not caught.
+    """
     of_right = {each.key: each for each in right}
-    shown = max((each for each in wrong if each.key in of_right and each.difference.excludes_zero),
-                key=lambda each: _share(each) - _share(of_right[each.key]), default=None)
-    if shown is not None:
-        yield Catch(title, shown, of_right[shown.key], _n_beyond(wrong), _n_beyond(right))
+    both = [each for each in wrong if each.key in of_right]
+    if not both:
+        return []
+    shown = max(both, key=lambda each: (each.difference.excludes_zero, _share(each) - _share(of_right[each.key])))
+    return [Catch(title, shown, of_right[shown.key], _n_beyond(wrong), _n_beyond(right))]
 
 
 def _share(error: Error) -> float:

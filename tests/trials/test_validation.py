@@ -108,6 +108,15 @@ def test_mistakes_are_caught(measured: Path, tmp_path: Path) -> None:
     assert [row[0].text for row in sheet.rows] == [each.title for each in found.catches]
 
 
+def test_a_mistake_that_is_not_caught_is_told_too(measured: Path, tmp_path: Path) -> None:
+    """A model that is no worse than the right one has a row as well: no figure of it is beyond what is allowed."""
+    none = Mistake('none', 'nothing is wrong')
+    found = compared(measured, simulated(tmp_path / 'none', (none,)))
+    (catch,) = found.catches
+    assert (catch.title, catch.n_beyond, catch.wrong.difference.mean) == (none.title, 0, 0.0)
+    assert not catch.wrong.difference.excludes_zero
+
+
 def test_a_mistake_is_of_every_suite_and_size(tmp_path: Path) -> None:
     """Costs by operation and by size are scaled, of all suites; what is not named is as it was."""
     factors, path = {'aead.open': 0.5, 'kem.encaps': 2.0}, tmp_path / 'raspberry-pi-4.yaml'
