@@ -129,9 +129,8 @@ def _answers(probes: Sequence[Probe], route: Mapping[int, Floats]) -> dict[int, 
     for probe in probes:
         if probe.model_bytes <= max(sizes):
             way_s = float(np.interp(probe.model_bytes, sizes, medians))
-            _, *bursts = _bursts(probe.chains.filter(
-                (pl.col('flow') == 'fl-update') & (pl.col('first_stage') == 'kem.encaps')))
-            found[probe.model_bytes] += [max(0.0, _distance(burst['replied_s']) - way_s) for burst in bursts]
+            rounds = [*_bursts(probe.chains.filter(flow='fl-update', first_stage='kem.encaps'))]
+            found[probe.model_bytes] += [max(0.0, _distance(burst['replied_s']) - way_s) for burst in rounds[1:]]
     if not any(found.values()):
         raise RunError('the calibration has no round after its first; look at what the workers say')
     return {size: np.array(found[size]) for size in sorted(found) if found[size]}

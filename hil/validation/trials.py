@@ -208,9 +208,10 @@ def _profiles(trials: Trials, scenario: Scenario, out: Path, mistake: Mistake | 
         if factors:
             assert mistake is not None
             wrong = out / MISTAKEN / mistake.name / f'{Path(profile).stem}.yaml'
-            wrong.parent.mkdir(parents=True, exist_ok=True)
-            with complete_file(wrong) as file:
-                file.write_text(scaled(load_profile(profile).contents.decode(), factors), 'utf-8')
+            if not wrong.exists():  # for the first of all that have it
+                wrong.parent.mkdir(parents=True, exist_ok=True)
+                with complete_file(wrong) as file:
+                    file.write_text(scaled(load_profile(profile).contents.decode(), factors), 'utf-8')
             profile = str(wrong.absolute())
         if profile != node.profile:
             yield name, profile

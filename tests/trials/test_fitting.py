@@ -97,6 +97,14 @@ def test_too_few_messages_are_refused() -> None:
         fit([probe(1, 16_000), Probe(MANY, 16_000, chains, alone.work, FACTS)])
 
 
+def test_rounds_that_did_not_come_back_are_refused() -> None:
+    """Without a round of learning there is nothing to learn of answers with a model in them: an error, not a number."""
+    whole = probe(MANY, 16_000)
+    chains = whole.chains.filter(pl.col('flow') != 'fl-update')
+    with pytest.raises(RunError, match='no round after its first'):
+        fit([probe(1, 16_000), Probe(MANY, 16_000, chains, whole.work, FACTS)])
+
+
 @pytest.mark.parametrize('only_broker', [False, True])
 def test_the_profile_is_what_a_simulation_reads(tmp_path: Path, *, only_broker: bool) -> None:
     """Alone, a message takes in the model what was measured; on a padded testbed its worker is as its profile says."""
