@@ -135,8 +135,12 @@ class Twin:
             assert node.process.poll() is None, node.process.communicate()[1]
 
     def launch(self, message: Message) -> None:
-        """Launch a chain."""
+        """Launch a chain, as soon as the ledger has room for it: workers may be slower than we are."""
         raw = encode(message)
+        deadline = time.monotonic() + WAIT_S_MAX
+        while not self.ledger.has_room(len(raw)):
+            self.take(0.2)
+            assert time.monotonic() < deadline, self.ledger.counts
         self.ledger.launch(message, len(raw), time.monotonic_ns())
         said = self.send(raw, message.slip[0].place, message.priority)
         if said is Published.REFUSED:
