@@ -148,13 +148,14 @@ FLOWS: dict[str, tuple[Stage, ...]] = {
 }
 
 Table = Mapping[str, tuple[Stage, ...]]
+ANSWER = 'broker.answer'
 
 
 def _answered(flow: tuple[Stage, ...], answer: str) -> tuple[Stage, ...]:
     """Return a flow as a testbed does it: the crypto place tells the twin what it has made, through the broker."""
-    told = (replace(stage, name='broker.answer') if stage.place == 'broker' and before.direction == PUBLISH else stage
+    told = (replace(stage, name=ANSWER) if stage.place == 'broker' and before.direction == PUBLISH else stage
             for before, stage in zip((flow[0], *flow), flow, strict=False))
-    return *told, _transfer(PUBLISH, answer, publisher='crypto'), Stage('broker', 'broker.answer', answer)
+    return *told, _transfer(PUBLISH, answer, publisher='crypto'), Stage('broker', ANSWER, answer)
 
 
 # The protocol as a testbed does it, for a model of the testbed: workers answer the twin, which plays the devices. What

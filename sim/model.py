@@ -38,8 +38,9 @@ PRIORITY, FIFO, PREEMPTIVE = range(3)
 # Bits of Hops.flags. MARKED: the time at which the job enters the hop is one of its outcomes (Outcomes.mark_s).
 # ENDS_VISIT: after the hop the consumer acknowledges its message; SAME_VISIT: its server goes on with this hop.
 # SEALS: entering the hop, the entity seals the message under its present key; CHECKS_KEY: after the hop, a message that
-# was sealed before the entity's keys became valid is refused.
-MARKED, CRYPTO, CHECKS_KEY, SAME_VISIT, ENDS_VISIT, SEALS = 1, 2, 4, 8, 16, 32
+# was sealed before the entity's keys became valid is refused. AHEAD: it waits with the most urgent class, whatever the
+# job's: who answers is served in turn with who asks, and not after all that have asked before.
+MARKED, CRYPTO, CHECKS_KEY, SAME_VISIT, ENDS_VISIT, SEALS, AHEAD = 1, 2, 4, 8, 16, 32, 64
 
 # What the entity's radio does while the hop is served.
 NO_RADIO, TRANSMITS, RECEIVES = range(3)

@@ -13,9 +13,10 @@ from sim import wire
 from sim.building import Hop
 from sim.cluster import Cluster, Worker
 from sim.costing import Costing
-from sim.flows import CRYPTO_STAGES, DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, TELL, UP, Stage
+from sim.flows import ANSWER, CRYPTO_STAGES, DELIVER, KEM_CIPHERTEXT, PUBLISH, SEALED, SIGNATURE, TELL, UP, Stage
 from sim.hospital import SERVER
 from sim.model import (
+    AHEAD,
     CHECKS_KEY,
     CONSUMER,
     CONSUMER_SLOTS,
@@ -147,7 +148,8 @@ class Router:
             raise
         is_crypto = stage.name.startswith(CRYPTO_STAGES)
         flags |= (CRYPTO if is_crypto else 0) | (MARKED if stage.is_marked else 0) | (
-            CHECKS_KEY if stage.checks_key else 0) | (SEALS if stage.seals else 0)
+            CHECKS_KEY if stage.checks_key else 0) | (SEALS if stage.seals else 0) | (
+            AHEAD if stage.name == ANSWER else 0)
         return Hop(SERVE, station, stage.name, stage.place, curve, law, sizes.amount(stage.amount), flags=flags,
                    crypto_ratio=float(is_crypto))
 

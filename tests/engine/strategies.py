@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from sim import laws
-from sim.model import CHECKS_KEY, CRYPTO, FIFO, LISTED, MARKED, PERIODIC, POISSON, PRIORITY, SEALS
+from sim.model import AHEAD, CHECKS_KEY, CRYPTO, FIFO, LISTED, MARKED, PERIODIC, POISSON, PRIORITY, SEALS
 
 DURATION_S = 12.0
 LAWS: tuple[tuple[float, ...], ...] = (
@@ -142,7 +142,8 @@ def steps() -> st.SearchStrategy[Step]:
         which=st.integers(0, 5), amount=eighths, law=st.integers(0, len(LAWS) - 1),
         latency_s=st.sampled_from([0.0, 0.0, 0.25]), n_bytes=st.sampled_from([0, 100, 300, 950]),
         segment_bytes=st.sampled_from([100, 200, 1_000]), window=st.integers(1, 4),
-        flags=st.sampled_from([0, CRYPTO | SEALS, SEALS, CHECKS_KEY, CHECKS_KEY, MARKED]), n_legs=st.integers(1, 3))
+        flags=st.sampled_from([0, CRYPTO | SEALS, SEALS, CHECKS_KEY, CHECKS_KEY, MARKED, AHEAD]),
+        n_legs=st.integers(1, 3))
 
 
 def cables() -> st.SearchStrategy[tuple[int, int, int, int]]:

@@ -6,7 +6,7 @@ import pytest
 
 from sim import laws
 from sim.building import Hop, ModelBuilder
-from sim.model import DELIVERED, FIFO, LISTED, OWN_CPU, PREEMPTIVE, SERVE, UNFINISHED
+from sim.model import AHEAD, DELIVERED, FIFO, LISTED, OWN_CPU, PREEMPTIVE, SERVE, UNFINISHED
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
@@ -44,6 +44,21 @@ def test_priority_classes_are_strict_and_fifo_within(engine: Engine) -> None:
     assert finished(recording, 'class 0') == [20.0, 30.0]
     assert finished(recording, 'class 1') == [40.0, 50.0]
     assert finished(recording, 'class 2') == [60.0, 70.0]
+
+
+def test_answers_do_not_wait_for_all_that_have_asked(engine: Engine) -> None:
+    """Three jobs at once, each let through twice in 10 s, with a second of other work between; answers go ahead.
+
+    The first comes back at 11 and goes at 20, before the third, which has waited since 0; the second comes at 21 and
+    goes at 30; then the third does, and comes back to an idle broker at 51. Without the flag all ask first.
+    """
+    for flags, expected in ((AHEAD, [30.0, 40.0, 61.0]), (0, [40.0, 50.0, 60.0])):
+        b = ModelBuilder()
+        broker, worker = b.station('broker'), b.station('worker')
+        add_stream(b, 'x', [0.0, 0.0, 0.0], [Hop(SERVE, broker, amount=10.0), Hop(SERVE, worker, amount=1.0),
+                                             Hop(SERVE, broker, amount=10.0, flags=flags)], priority=1)
+        add_stream(b, 'urgent', [], [Hop(SERVE, broker, amount=1.0)], priority=0)
+        assert sorted(finished(engine(b.build(duration_s=100.0)), 'x')) == expected
 
 
 def test_fifo_station_does_not_look_at_priority(engine: Engine) -> None:

@@ -24,7 +24,7 @@ from sim.engines.compiled.layout import (
 )
 from sim.engines.compiled.pools import free_work
 from sim.laws import SERVICE_END, event_key
-from sim.model import CONSUMER, FIFO, PREEMPTIVE
+from sim.model import AHEAD, CONSUMER, FIFO, PREEMPTIVE
 
 
 @compiled
@@ -34,7 +34,8 @@ def station_takes(m, row, work_row):
     work.arrived_s, work.station = m.now, row
     station.n_arrived += 1
     work.order = station.n_arrived
-    work.priority = 0 if station.discipline == FIFO else route_at(m.routes, job_at(m.jobs, work.job).route).priority
+    is_ahead = station.discipline == FIFO or hop_at(m.hops, work.hop).flags & AHEAD != 0
+    work.priority = 0 if is_ahead else route_at(m.routes, job_at(m.jobs, work.job).route).priority
     if station.n_idle and station.up and not station.n_waiting:
         start(m, row, work_row, _longest_idle(m, row))
         return

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from sim.laws import SERVICE_END, event_key
-from sim.model import CONSUMER, FIFO, PREEMPTIVE
+from sim.model import AHEAD, CONSUMER, FIFO, PREEMPTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,8 @@ class Station:
         """Take new work: serve it now if a server is free, else let it wait."""
         work.arrived_s = self.env._now
         self._n_arrived += 1
-        work.order = (0 if self.discipline == FIFO else work.job.priority, self._n_arrived)
+        is_ahead = self.discipline == FIFO or work.hop.flags & AHEAD
+        work.order = (0 if is_ahead else work.job.priority, self._n_arrived)
         if self._idle and self.up and not self._waiting:
             self._start(work, heappop(self._idle)[1])
             return
