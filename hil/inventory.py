@@ -142,7 +142,7 @@ class Inventory(Part):
         """
         if not self.follows_scenario or not sum(n_pods):
             return self
-        playing = [name for name, node in self.nodes.items() if 'crypto' in node.places]
+        playing = self.playing()
         numbers = list(n_pods) if self.cluster is not None else [sum(n_pods)]
         while numbers and not numbers[-1]:
             numbers.pop()
@@ -154,6 +154,19 @@ class Inventory(Part):
             others = {place: n for place, n in found[name].places.items() if place != 'crypto'}
             own = {'crypto': numbers[i]} if i < len(numbers) and numbers[i] else {}
             found[name] = found[name].model_copy(update={'places': own | others})
+        return self.model_copy(update={'nodes': found})
+
+    def playing(self) -> list[str]:
+        """Return the nodes that offer the crypto place, in their order."""
+        return [name for name, node in self.nodes.items() if 'crypto' in node.places]
+
+    def with_crypto_on(self, name: str) -> 'Inventory':
+        """Return the inventory with the crypto place on one node alone; a node that offers nothing else is left out."""
+        found = {}
+        for each, node in self.nodes.items():
+            places = {place: n for place, n in node.places.items() if place != 'crypto' or each == name}
+            if places:
+                found[each] = node.model_copy(update={'places': places})
         return self.model_copy(update={'nodes': found})
 
     def started(self, places: Container[Place]) -> dict[str, Place]:

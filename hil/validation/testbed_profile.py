@@ -3,7 +3,7 @@
 Everything else is that other profile's, with its sources: watts, and what nobody does on a testbed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,8 +27,8 @@ HEADER = """\
 """
 
 
-def profile_of_testbed(name: str, like: Profile, fits: Mapping[str, Fit], facts: Mapping[str, Any], *,
-                    only_broker: bool) -> str:
+def profile_of_testbed(name: str, like: Profile, fits: Mapping[str, Fit], broker: Fit, facts: Mapping[str, Any], *,
+                       only_broker: bool) -> str:
     """Return the text of a profile's file.
 
     Parameters
@@ -38,7 +38,9 @@ def profile_of_testbed(name: str, like: Profile, fits: Mapping[str, Fit], facts:
     like
         Where all else is taken from.
     fits
-        What was measured, by the suite that it was measured with.
+        What was measured of the node, by the suite that it was measured with.
+    broker
+        What was measured of the broker; see `pooled`.
     facts
         Of the testbed, as a run has them in its manifest.
     only_broker
@@ -52,7 +54,6 @@ def profile_of_testbed(name: str, like: Profile, fits: Mapping[str, Fit], facts:
         f'measured {now:%Y-%m-%d} on {machine.cpu} ({machine.architecture}, {machine.n_cores} cores), '
         f'{machine.python}: {facts["broker"]}, {facts["kem_provider"]}, over the broker, {facts["testbed"]}')}
     costs = data['costs']
-    broker = pooled(fits)
     for stage in BROKER:
         costs[stage] = {'any': _bytes(broker.samples[stage])}
     if not only_broker:
@@ -67,16 +68,16 @@ def profile_of_testbed(name: str, like: Profile, fits: Mapping[str, Fit], facts:
     return text
 
 
-def pooled(fits: Mapping[str, Fit]) -> Fit:
-    """Return what was measured of the broker with all suites together: it does not read what it carries."""
+def pooled(fits: Sequence[Fit]) -> Fit:
+    """Return what was measured of the broker with all suites and nodes together: it does not read what it carries."""
     stages = {}
     for stage in BROKER:
-        found = [fit.samples[stage] for fit in fits.values()]
+        found = [fit.samples[stage] for fit in fits]
         stages[stage] = {size: np.concatenate([each[size] for each in found if size in each])
                          for size in sorted(set().union(*found))}
-    spacing = {size: float(np.median([fit.spacing_s[size] for fit in fits.values()]))
-               for size in next(iter(fits.values())).spacing_s}
-    deliver_s, link_s, acknowledge_s = (float(np.median([getattr(fit, name) for fit in fits.values()]))
+    spacing = {size: float(np.median([fit.spacing_s[size] for fit in fits]))
+               for size in fits[0].spacing_s}
+    deliver_s, link_s, acknowledge_s = (float(np.median([getattr(fit, name) for fit in fits]))
                                         for name in ('deliver_s', 'link_s', 'acknowledge_s'))
     return Fit(stages, deliver_s, link_s, acknowledge_s, spacing)
 

@@ -35,7 +35,7 @@ from sim.scenario import Scenario
 TRIALS = 'trials.json'
 PROBES = 'probes'
 SIMULATED, MISTAKEN = 'simulated', 'mistaken'
-NODES, SERVER = 'testbed-nodes', 'testbed-server'  # names of the profiles
+SERVER = 'server'  # whose profile is named like a node's
 LINK_RATE = '100 Gbit/s'  # of the link between broker and workers: its rate is in what was measured
 Told = Callable[[str], None]
 
@@ -95,24 +95,34 @@ def calibrate(trials: Trials, out: Path, told: Told) -> None:
     """
     suites = dict.fromkeys(str(trials.loaded(each)[0].crypto.suite) for each in trials.configurations)
     inventory = trials.inventory.model_copy(update={'padded': False})  # the broker is the same; workers must not wait
-    fits, facts = dict[str, Fit](), dict[str, Any]()
-    for suite in suites:
-        found = list[Probe]()
-        for probe in probes(inventory, suite, trials.effort, trials.seed, told):
-            found.append(probe)
-            _keep(probe, out / PROBES / f'{suite}-{probe.model_bytes}-{probe.prefetch}')
-        fits[suite], facts = fit(found), found[0].facts
+    fits: dict[str, dict[str, Fit]] = {node: {} for node in inventory.playing()}
+    facts: dict[str, dict[str, Any]] = {}
+    for node, by_suite in fits.items():
+        for suite in suites:
+            found = list[Probe]()
+            for probe in probes(inventory.with_crypto_on(node), suite, trials.effort, trials.seed,
+                                lambda what, node=node: told(f'{node}: {what}')):
+                found.append(probe)
+                _keep(probe, out / PROBES / node / f'{suite}-{probe.model_bytes}-{probe.prefetch}')
+            by_suite[suite], facts[node] = fit(found), found[0].facts
+    broker = pooled([each for by_suite in fits.values() for each in by_suite.values()])
     scenario, _ = trials.loaded(trials.configurations[0])
-    nodes = {node.profile for node in scenario.edge.nodes.values()}
-    for name, like in ((NODES, min(nodes)), (SERVER, scenario.edge.server.profile)):
-        (out / f'{name}.yaml').write_text(profile_of_testbed(name, load_profile(like), fits, facts,
-                                                          only_broker=trials.inventory.padded), 'utf-8')
-    broker = pooled(fits)
+    like = min(node.profile for node in scenario.edge.nodes.values())
+    at_server = next((node for node in fits if 'server' in inventory.nodes[node].places), next(iter(fits)))
+    for name, profile, node in (*((profile_name(node), like, node) for node in fits),
+                                (profile_name(SERVER), scenario.edge.server.profile, at_server)):
+        (out / f'{name}.yaml').write_text(profile_of_testbed(
+            name, load_profile(profile), fits[node], broker, facts[node], only_broker=trials.inventory.padded), 'utf-8')
     with complete_file(out / TRIALS) as file:
         file.write_text(json.dumps({
             **_described(trials), 'deliver_s': broker.deliver_s, 'link_s': broker.link_s,
             'acknowledge_s': broker.acknowledge_s,
             'spacing_s': {str(size): seconds for size, seconds in broker.spacing_s.items()}}, indent=1) + '\n', 'utf-8')
+
+
+def profile_name(node: str) -> str:
+    """Return the name of a node's calibrated profile, and of its file without the suffix."""
+    return f'testbed-{node}'
 
 
 def _keep(probe: Probe, folder: Path) -> None:
@@ -182,7 +192,7 @@ def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:
         'broker.cores=1', f'broker.deliver={measured["deliver_s"]!r} s',  # as `fit` says
         f'broker.acknowledge={measured["acknowledge_s"]!r} s', f'wiring.node.rate={LINK_RATE}',
         f'wiring.node.latency={measured["link_s"] / 2!r} s',  # of each of the two cables between broker and worker
-        f'edge.server.profile={(out / SERVER).absolute()}.yaml']
+        f'edge.server.profile={(out / profile_name(SERVER)).absolute()}.yaml']
     folder = out / SIMULATED
     if mistake is not None:
         folder = out / MISTAKEN / mistake.name
@@ -202,9 +212,10 @@ def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:
 
 def _profiles(trials: Trials, scenario: Scenario, out: Path, mistake: Mistake | None) -> Iterator[tuple[str, str]]:
     """Yield each node of the model whose profile is another one than the scenario's, and that profile."""
-    factors = mistake.factors if mistake is not None else {}
-    for name, node in scenario.edge.nodes.items():
-        profile = node.profile if trials.inventory.padded else f'{(out / NODES).absolute()}.yaml'
+    factors, playing = mistake.factors if mistake is not None else {}, trials.inventory.playing()
+    for i, (name, node) in enumerate(scenario.edge.nodes.items()):
+        calibrated = out / f'{profile_name(playing[i % len(playing)])}.yaml'  # in their order, as `Inventory.following`
+        profile = node.profile if trials.inventory.padded else str(calibrated.absolute())
         if factors:
             assert mistake is not None
             wrong = out / MISTAKEN / mistake.name / f'{Path(profile).stem}.yaml'

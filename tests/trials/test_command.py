@@ -17,7 +17,7 @@ def test_quick_compares_a_testbed_with_its_model(tmp_path: Path) -> None:
     """Both worlds have all runs, and the profiles what was measured. A machine too busy for a valid run says so."""
     out = tmp_path / 'out'
     code, printed, errors = ended(start('validate', *SHORT, '--out', out), 900)
-    profile = load_profile(out / 'testbed-nodes.yaml')
+    profile = load_profile(out / 'testbed-localhost.yaml')
     assert {('broker.route', 'any'), ('broker.answer', 'any'), ('aead.seal', 'Ascon-AEAD128')} <= profile.costs.keys()
     assert 'over the broker, host testbed' in profile.cost('broker.route', 'any').source
     for configuration in ('sequential', 'distributed'):

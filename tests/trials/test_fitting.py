@@ -110,7 +110,7 @@ def test_the_profile_is_what_a_simulation_reads(tmp_path: Path, *, only_broker: 
     """Alone, a message takes in the model what was measured; on a padded testbed its worker is as its profile says."""
     found = fitted()
     like = load_profile('x86-server')
-    text = profile_of_testbed('mine', like, {'pqc-768': found}, FACTS, only_broker=only_broker)
+    text = profile_of_testbed('mine', like, {'pqc-768': found}, found, FACTS, only_broker=only_broker)
     (tmp_path / 'mine.yaml').write_text(text)
     scenario, origin = load('testbed', [
         'learning=null', 'devices.client.count=1', 'devices.client.streams.vitals.payload=1 KiB', 'crypto.prefetch=1',

@@ -7,13 +7,15 @@ that is made wrong on purpose is wrong by a known amount.
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from analysis.validation import Error, Validation, validate
 from analysis.validation_report import sheets, write
-from hil.inventory import load_inventory
+from hil.inventory import Inventory, load_inventory
 from hil.validation import trials
 from hil.validation.configurations import DISTRIBUTED, SEQUENTIAL, Configuration
 from hil.validation.mistakes import MISTAKES, Mistake, scaled
@@ -21,6 +23,7 @@ from hil.validation.probing import QUICK
 from hil.validation.testbed_profile import profile_of_testbed
 from sim.errors import InputError
 from sim.profiles import load_profile
+from sim.results.folder import read_run
 from tests.trials.test_fitting import FACTS, fitted
 
 CONFIGURATIONS = (Configuration('sequential', {**SEQUENTIAL, 'crypto.prefetch': '1'}),
@@ -35,8 +38,9 @@ TRIALS = trials.Trials('testbed', LARGE, load_inventory('local'), CONFIGURATIONS
 def simulated(folder: Path, mistakes: Sequence[Mistake] = ()) -> Path:
     """Leave a folder as a validation does, its runs those of a model; return it."""
     folder.mkdir()
-    for name in (trials.NODES, trials.SERVER):
-        text = profile_of_testbed(name, load_profile('x86-server'), {'pqc-768': fitted()}, FACTS, only_broker=False)
+    found = fitted()
+    for name in map(trials.profile_name, (*TRIALS.inventory.playing(), trials.SERVER)):
+        text = profile_of_testbed(name, load_profile('x86-server'), {'pqc-768': found}, found, FACTS, only_broker=False)
         (folder / f'{name}.yaml').write_text(text)
     described = {'scenario': 'testbed', 'is_padded': False, 'seeds': [1, 2, 3], 'deliver_s': 0.4e-3,
                  'link_s': 0.2e-3, 'acknowledge_s': 0.9e-3,
@@ -115,6 +119,26 @@ def test_a_mistake_that_is_not_caught_is_told_too(measured: Path, tmp_path: Path
     (catch,) = found.catches
     assert (catch.title, catch.n_beyond, catch.wrong.difference.mean) == (none.title, 0, 0.0)
     assert not catch.wrong.difference.excludes_zero
+
+
+def test_each_node_has_what_was_measured_on_it(tmp_path: Path) -> None:
+    """Of two nodes the second is half as fast: in the model the worker on it is, and those on the first are not."""
+    places = {'one': {'crypto': 1, 'server': 1}, 'other': {'crypto': 1}}
+    inventory = Inventory.model_validate({'broker': {'private': True}, 'nodes': {
+        name: {'workers': 'started', 'places': each} for name, each in places.items()}})
+    assert [list(inventory.with_crypto_on(name).nodes) for name in places] == [['one'], ['one', 'other']]
+    assert inventory.with_crypto_on('other').nodes['one'].places == {'server': 1}
+    folder = simulated(tmp_path / 'unlike')
+    fast = (folder / 'testbed-localhost.yaml').read_text()
+    for name, factor in (('one', 1.0), ('other', 2.0)):
+        text = scaled(fast, {'aead.open': factor}).replace('testbed-localhost', f'testbed-{name}')
+        (folder / f'testbed-{name}.yaml').write_text(text)
+    shutil.rmtree(folder / 'simulated')
+    trials.simulate(replace(TRIALS, inventory=inventory, configurations=CONFIGURATIONS[1:], n_replicates=1), folder)
+    stages = read_run(folder / 'simulated' / 'distributed' / 'seed-1').table('stages').filter(stage='aead.open')
+    medians = dict(stages.filter(place='crypto').group_by('station').agg(pl.col('service_s').median()).iter_rows())
+    assert medians['crypto-2'] == pytest.approx(2 * medians['crypto-1'], rel=0.02)
+    assert medians['crypto-3'] == pytest.approx(medians['crypto-1'], rel=0.02)
 
 
 def test_a_mistake_is_of_every_suite_and_size(tmp_path: Path) -> None:
