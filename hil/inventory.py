@@ -42,6 +42,8 @@ class Broker(Part):
     ca: str | None = Field(None, description="PEM certificate of the authority that signed the broker's; a path from "
                                              "the inventory's folder")
     credentials: str | None = Field(None, description="'environment', or the path of a file that only its owner reads")
+    queues: Literal['classic', 'quorum'] = Field('classic', description='quorum: each message is on disk of more than '
+                                                                        'one broker, where there are several')
 
     @model_validator(mode='after')
     def _one_broker(self) -> 'Broker':

@@ -192,7 +192,7 @@ def inspect(made: Plan, *, waiting: Waiting = lambda _: None) -> list[dict[str, 
         If something of it is not as it must be.
     """
     with _begun(made, waiting) as begun:
-        rows = [{'what': 'broker', 'found': f'RabbitMQ {begun.testbed.server_version}, TLS 1.3'},
+        rows = [{'what': 'broker', 'found': f'{_broker(made, begun)}, TLS 1.3'},
                 {'what': 'rights', 'found': begun.testbed.check_rights()}]
         prefetch = made.lowered.scenario.crypto.prefetch
         for place, load in loads(made.binding, made.inventory).items():
@@ -230,12 +230,18 @@ def _begun(made: Plan, waiting: Waiting, counted: Sequence[str] = ()) -> Iterato
         yield _Begun(name, testbed, devices, hardware, hellos)
 
 
+def _broker(made: Plan, begun: _Begun) -> str:
+    """Return what did the broker's work: times of another version, or of other queues, may not be compared."""
+    queues = made.inventory.broker.queues
+    return f'RabbitMQ {begun.testbed.server_version}{"" if queues == "classic" else f" with {queues} queues"}'
+
+
 def _facts(made: Plan, begun: _Begun) -> dict[str, Any]:
     is_host = all(node.workers == 'started' for node in made.inventory.nodes.values())
     return {
         'testbed': 'host testbed' if is_host else 'nodes', 'is_padded': made.inventory.padded,
         'places': sorted(made.binding.priorities()),
-        'model': 'none' if made.only_bound else 'simulated', 'broker': f'RabbitMQ {begun.testbed.server_version}',
+        'model': 'none' if made.only_bound else 'simulated', 'broker': _broker(made, begun),
         'kem_provider': f'{made.provider.name} {made.provider.version}',
         'workers': [asdict(hello) for hello in begun.hellos],
     }

@@ -88,7 +88,8 @@ class Testbed:
             self._folder = Path(self._stack.enter_context(folder))
             with self.connect('declare') as connection:
                 self.server_version = connection.server_version
-                topology.declare(connection, self._task.run, self._task.priorities)
+                topology.declare(connection, self._task.run, self._task.priorities, topology.Limits(
+                    is_quorum=self._inventory.broker.queues == 'quorum'))
             self._stack.callback(self._clean)
             self._stack.callback(self._end_workers)
         except BaseException:

@@ -87,13 +87,17 @@ def averaged_twice(seed: int) -> str:
 
 
 @pytest.mark.usefixtures('rabbitmq')
-@pytest.mark.parametrize('only_bound', [False, True], ids=['with the model', 'the testbed alone'])
-def test_every_job_ends_once_and_the_model_is_fedavg(tmp_path: Path, *, only_bound: bool) -> None:
+@pytest.mark.parametrize(('only_bound', 'queues'), [(False, 'classic'), (True, 'quorum')],
+                         ids=['with the model', 'the testbed alone, on quorum queues'])
+def test_every_job_ends_once_and_the_model_is_fedavg(tmp_path: Path, *, only_bound: bool, queues: str) -> None:
     """Telemetry, alarms and two rounds: all delivered, the last model equal to FedAvg to the last bit."""
+    local = load_inventory('local')
+    inventory = local.model_copy(update={'broker': local.broker.model_copy(update={'queues': queues})})
     scenario, origin = lab('crypto.placement=distributed', 'crypto.replicas=2')
-    execution = execute(plan(scenario, origin, load_inventory('local'), only_bound=only_bound))
+    execution = execute(plan(scenario, origin, inventory, only_bound=only_bound))
     recording, hardware = execution.recording, execution.hardware
     assert hardware is not None
+    assert hardware.facts['broker'].endswith(' with quorum queues') == (queues == 'quorum')
     jobs = tables(recording)['jobs']
     assert set(jobs['outcome'].to_list()) <= {'delivered', 'expired'}  # completed; in time if the machine let them
     assert jobs['job'].n_unique() == jobs.height == recording.n_launched
