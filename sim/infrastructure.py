@@ -12,9 +12,11 @@ from sim import placement, wire
 from sim.building import NO_SLOTS, ModelBuilder
 from sim.cluster import Cluster, Worker
 from sim.hospital import AUTHORITY, SERVER, Hospital
-from sim.model import FIFO
+from sim.model import FIFO, IN_TURN, PRIORITY
 from sim.profiles import Profile
 from sim.scenario import Scenario, Wire
+
+ORDERS = {'priority': PRIORITY, 'in-turn': IN_TURN}  # broker.order
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def add_cluster(builder: ModelBuilder, scenario: Scenario, wires: Mapping[str, L
                              slots=_between(wires, scenario.broker.node, node))
         for pod, node in placed.items()
     }
-    broker = builder.station('broker', (1.0,) * scenario.broker.cores, kind='broker')
+    broker = builder.station('broker', (1.0,) * scenario.broker.cores, kind='broker',
+                             discipline=ORDERS[scenario.broker.order])
     server = builder.station(SERVER, (1.0,) * placement.server_cores(scenario), kind='cpu')
     authority = _add_authority(builder, scenario, wires, profiles)
     for name in (*scenario.edge.nodes, SERVER):

@@ -33,13 +33,14 @@ N_SLOTS, N_CONSUMER_SLOTS = len(SLOTS), len(CONSUMER_SLOTS)
 FIRST_CONSUMER_SLOT = FIRST_SLOT - N_SLOTS
 
 # How a station chooses among those who wait.
-PRIORITY, FIFO, PREEMPTIVE = range(3)
+# Who is served next. IN_TURN: in the order of arrival, but who is AHEAD before who is not.
+PRIORITY, FIFO, PREEMPTIVE, IN_TURN = range(4)
 
 # Bits of Hops.flags. MARKED: the time at which the job enters the hop is one of its outcomes (Outcomes.mark_s).
 # ENDS_VISIT: after the hop the consumer acknowledges its message; SAME_VISIT: its server goes on with this hop.
 # SEALS: entering the hop, the entity seals the message under its present key; CHECKS_KEY: after the hop, a message that
-# was sealed before the entity's keys became valid is refused. AHEAD: it waits with the most urgent class, whatever the
-# job's: who answers is served in turn with who asks, and not after all that have asked before.
+# was sealed before the entity's keys became valid is refused. AHEAD: at a station that serves IN_TURN it goes before
+# those that are not, so that who answers does not wait for all that have asked.
 MARKED, CRYPTO, CHECKS_KEY, SAME_VISIT, ENDS_VISIT, SEALS, AHEAD = 1, 2, 4, 8, 16, 32, 64
 
 # What the entity's radio does while the hop is served.
@@ -288,4 +289,5 @@ class Model:
     @property
     def n_priorities(self) -> int:
         """The number of priority classes."""
-        return int(self.routes.priority.max(initial=0)) + 1
+        least = 2 if IN_TURN in self.stations.discipline else 1
+        return max(least, int(self.routes.priority.max(initial=0)) + 1)

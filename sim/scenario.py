@@ -180,6 +180,8 @@ class Broker(Part):
     acknowledge: Delay = Field(description="from a consumer's acknowledgement to its credit")
     detect: Time = Field(description='until the messages of a dead consumer return')
     capacity: int = Field(1_000_000, ge=1, le=2**40, description='messages that may wait in a queue')
+    order: Literal['priority', 'in-turn'] = Field(
+        'priority', description='what it lets through next: the most urgent, or the first, answers before the rest')
 
 
 class Crypto(Part):

@@ -189,7 +189,7 @@ def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:
     """Run the model of the testbed with each configuration and seed: as it was calibrated, or with a mistake."""
     measured = json.loads((out / TRIALS).read_text('utf-8'))
     settings = [
-        'broker.cores=1', f'broker.deliver={measured["deliver_s"]!r} s',  # as `fit` says
+        'broker.cores=1', 'broker.order=in-turn', f'broker.deliver={measured["deliver_s"]!r} s',  # as `fit` says
         f'broker.acknowledge={measured["acknowledge_s"]!r} s', f'wiring.node.rate={LINK_RATE}',
         f'wiring.node.latency={measured["link_s"] / 2!r} s',  # of each of the two cables between broker and worker
         f'edge.server.profile={(out / profile_name(SERVER)).absolute()}.yaml']

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from sim import laws
-from sim.model import AHEAD, CHECKS_KEY, CRYPTO, FIFO, LISTED, MARKED, PERIODIC, POISSON, PRIORITY, SEALS
+from sim.model import AHEAD, CHECKS_KEY, CRYPTO, FIFO, IN_TURN, LISTED, MARKED, PERIODIC, POISSON, PRIORITY, SEALS
 
 DURATION_S = 12.0
 LAWS: tuple[tuple[float, ...], ...] = (
@@ -115,7 +115,7 @@ class Plan:
 def servers() -> st.SearchStrategy[Servers]:
     """Return stations of one to three servers, often unlike."""
     speeds = st.lists(st.sampled_from([0.5, 1.0, 1.0, 2.0]), min_size=1, max_size=3).map(tuple)
-    return st.builds(Servers, speeds, st.sampled_from([PRIORITY, FIFO]))
+    return st.builds(Servers, speeds, st.sampled_from([PRIORITY, FIFO, IN_TURN]))
 
 
 def links() -> st.SearchStrategy[Link]:

@@ -6,7 +6,7 @@ import pytest
 
 from sim import laws
 from sim.building import Hop, ModelBuilder
-from sim.model import AHEAD, DELIVERED, FIFO, LISTED, OWN_CPU, PREEMPTIVE, SERVE, UNFINISHED
+from sim.model import AHEAD, DELIVERED, FIFO, IN_TURN, LISTED, OWN_CPU, PREEMPTIVE, SERVE, UNFINISHED
 from sim.worlds import Controller, World
 from tests.engine.small import add_stream
 from tests.engines import Engine
@@ -54,10 +54,9 @@ def test_answers_do_not_wait_for_all_that_have_asked(engine: Engine) -> None:
     """
     for flags, expected in ((AHEAD, [30.0, 40.0, 61.0]), (0, [40.0, 50.0, 60.0])):
         b = ModelBuilder()
-        broker, worker = b.station('broker'), b.station('worker')
+        broker, worker = b.station('broker', discipline=IN_TURN), b.station('worker')
         add_stream(b, 'x', [0.0, 0.0, 0.0], [Hop(SERVE, broker, amount=10.0), Hop(SERVE, worker, amount=1.0),
-                                             Hop(SERVE, broker, amount=10.0, flags=flags)], priority=1)
-        add_stream(b, 'urgent', [], [Hop(SERVE, broker, amount=1.0)], priority=0)
+                                             Hop(SERVE, broker, amount=10.0, flags=flags)])
         assert sorted(finished(engine(b.build(duration_s=100.0)), 'x')) == expected
 
 

@@ -24,7 +24,7 @@ from sim.engines.compiled.layout import (
 )
 from sim.engines.compiled.pools import free_work
 from sim.laws import SERVICE_END, event_key
-from sim.model import AHEAD, CONSUMER, FIFO, PREEMPTIVE
+from sim.model import AHEAD, CONSUMER, FIFO, IN_TURN, PREEMPTIVE
 
 
 @compiled
@@ -34,8 +34,7 @@ def station_takes(m, row, work_row):
     work.arrived_s, work.station = m.now, row
     station.n_arrived += 1
     work.order = station.n_arrived
-    is_ahead = station.discipline == FIFO or hop_at(m.hops, work.hop).flags & AHEAD != 0
-    work.priority = 0 if is_ahead else route_at(m.routes, job_at(m.jobs, work.job).route).priority
+    work.priority = _class_of(m, station, work)
     if station.n_idle and station.up and not station.n_waiting:
         start(m, row, work_row, _longest_idle(m, row))
         return
@@ -46,6 +45,13 @@ def station_takes(m, row, work_row):
             start(m, row, work_row, _longest_idle(m, row))
             return
     _wait(m, row, work_row)
+
+
+@compiled
+def _class_of(m, station, work):
+    if station.discipline == IN_TURN:
+        return 0 if hop_at(m.hops, work.hop).flags & AHEAD else 1
+    return 0 if station.discipline == FIFO else route_at(m.routes, job_at(m.jobs, work.job).route).priority
 
 
 @compiled

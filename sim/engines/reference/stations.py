@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from sim.laws import SERVICE_END, event_key
-from sim.model import AHEAD, CONSUMER, FIFO, PREEMPTIVE
+from sim.model import AHEAD, CONSUMER, FIFO, IN_TURN, PREEMPTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,8 +72,7 @@ class Station:
         """Take new work: serve it now if a server is free, else let it wait."""
         work.arrived_s = self.env._now
         self._n_arrived += 1
-        is_ahead = self.discipline == FIFO or work.hop.flags & AHEAD
-        work.order = (0 if is_ahead else work.job.priority, self._n_arrived)
+        work.order = self._class_of(work), self._n_arrived
         if self._idle and self.up and not self._waiting:
             self._start(work, heappop(self._idle)[1])
             return
@@ -84,6 +83,11 @@ class Station:
                 self._start(work, heappop(self._idle)[1])
                 return
         self._wait(work)
+
+    def _class_of(self, work: Work) -> int:
+        if self.discipline == IN_TURN:
+            return 0 if work.hop.flags & AHEAD else 1
+        return 0 if self.discipline == FIFO else work.job.priority
 
     def set_up(self, up: bool) -> None:
         """Go down or come up; work in service, or put back before, restarts later with the same amount."""
