@@ -99,11 +99,7 @@ def calibrate(trials: Trials, out: Path, told: Told) -> None:
     facts: dict[str, dict[str, Any]] = {}
     for node, by_suite in fits.items():
         for suite in suites:
-            found = list[Probe]()
-            for probe in probes(inventory.with_crypto_on(node), suite, trials.effort, trials.seed,
-                                lambda what, node=node: told(f'{node}: {what}')):
-                found.append(probe)
-                _keep(probe, out / PROBES / node / f'{suite}-{probe.model_bytes}-{probe.prefetch}')
+            found = _probe(trials, inventory, node, suite, out / PROBES / node, told)
             by_suite[suite], facts[node] = fit(found), found[0].facts
     broker = pooled([each for by_suite in fits.values() for each in by_suite.values()])
     scenario, _ = trials.loaded(trials.configurations[0])
@@ -118,6 +114,16 @@ def calibrate(trials: Trials, out: Path, told: Told) -> None:
             **_described(trials), 'deliver_s': broker.deliver_s, 'link_s': broker.link_s,
             'acknowledge_s': broker.acknowledge_s,
             'spacing_s': {str(size): seconds for size, seconds in broker.spacing_s.items()}}, indent=1) + '\n', 'utf-8')
+
+
+def _probe(trials: Trials, inventory: Inventory, node: str, suite: str, folder: Path, told: Told) -> list[Probe]:
+    """Measure the crypto of one node, and leave each probe in a folder as soon as it is made."""
+    found = []
+    for probe in probes(inventory.with_crypto_on(node), suite, trials.effort, trials.seed,
+                        lambda what: told(f'{node}: {what}')):
+        found.append(probe)
+        _keep(probe, folder / f'{suite}-{probe.model_bytes}-{probe.prefetch}')
+    return found
 
 
 def profile_name(node: str) -> str:

@@ -147,7 +147,8 @@ EFFECTS = (
     # Broker
     Effect('broker.node', 'server', 'edge-1', '+', 'latency', 'vitals', 'the broker is slower on a Pi'),
     Effect('broker.cores', '1', '2', '-', 'utilisation', 'broker', 'the same work on more cores'),
-    Effect('broker.order', 'priority', 'in-turn', '+', 'latency', 'vitals', 'models are not waited for by priority'),
+    Effect('broker.order', 'priority', 'in-turn', '+', 'latency', 'vitals', 'it waits behind models',
+           ('broker.cores=1', 'broker.node=edge-1')),
     Effect('broker.deliver', '200 us', '20 ms', '+', 'latency', 'vitals', 'every message is delivered'),
     Effect('broker.acknowledge', '100 us', '150 ms', '+', 'latency', 'vitals', 'credit is back later'),
     Effect('broker.detect', '1 s', '8 s', '+', 'latency', 'vitals', 'what the dead worker held returns later',
