@@ -88,7 +88,9 @@ def delete(api: Api, progress: Progress = lambda _: None) -> list[str]:
     cannot go before the node does, and is not waited for.
     """
     progress('the cluster')
-    removed = []
+    removed: list[str] = []
+    if api.find('Namespace', api.namespace) is None:  # what was in it is gone, and so may be our rights to look
+        return removed
     for kind in reversed(MADE):
         if kind == 'Namespace':
             continue

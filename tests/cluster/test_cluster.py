@@ -127,6 +127,8 @@ def test_apply_twice_changes_nothing_and_delete_takes_ours_alone(deployed: Lab) 
     code, out, said = iomtwin(lab, 'k3s', 'delete', '--inventory', str(inventory))
     assert (code, out.strip()) == (0, f'Namespace/{lab.namespace}: removed'), said
     assert api.find('Namespace', lab.namespace) is None
+    code, out, said = iomtwin(lab, 'k3s', 'delete', '--inventory', str(inventory))
+    assert (code, out.strip()) == (0, 'there was nothing of ours'), said
 
 
 def test_a_cluster_that_cannot_says_why_in_one_line(deployed: Lab) -> None:
