@@ -46,7 +46,8 @@ def give(folder: Path, made: Twin, pod: str = 'a-pod') -> None:
 
 def said(folder: Path) -> list[dict[str, Any]]:
     """Return the facts that it has told."""
-    return [json.loads(line) for line in (folder / 'log').read_text().splitlines() if line.startswith('{')]
+    return [json.loads(line) for line in (folder / 'log').read_text().splitlines(keepends=True)
+            if line.startswith('{') and line.endswith('\n')]
 
 
 def test_one_run_after_the_other_is_worked_through(broker: PrivateBroker, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_an_order_that_is_taken_back_ends_the_work(broker: PrivateBroker, tmp_pa
         (folder / 'orders' / part_name(0)).unlink()
         wait_for(lambda: len(said(folder)) >= 3 or process.poll() is not None)
         assert [each['moment'] for each in said(folder)] == ['ready', f'begin of {made.run}', f'end of {made.run}']
-        assert [run.n_workers for run in topology.runs(made.sending) if run.run_id == made.run] == [0]
+        wait_for(lambda: [run.n_workers for run in topology.runs(made.sending) if run.run_id == made.run] == [0])
 
 
 def test_a_broker_that_is_not_there_is_the_last_line(broker: PrivateBroker, tmp_path: Path) -> None:
