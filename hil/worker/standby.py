@@ -73,17 +73,23 @@ def stand_by(arguments: Sequence[str]) -> None:
     status.set_ready(is_ready=True)
     done: bytes | None = None  # the order that is done, or none of ours, while it is still there
     while not stop.wait(POLL_S):
-        digest = digest_in(options.orders)
-        if digest in (None, done):
+        found = next_order(options.orders, done)
+        if found is None:
             continue
-        order = read_order(options.orders)
-        if order is None or digest_in(options.orders) != digest:  # it is being written, or has just been replaced
-            continue
-        done = digest
+        order, done = found
         if options.pod in order.posts:
             _tell(f'begin of {order.run}', options)
-            _work_through(order, digest, options, stop)
+            _work_through(order, done, options, stop)
             _tell(f'end of {order.run}', options)
+
+
+def next_order(folder: Path, done: bytes | None) -> tuple[Order, bytes] | None:
+    """Return the order in a folder with its digest; None if it is done, there is none, or it changes as it is read."""
+    digest = digest_in(folder)
+    if digest is None or digest == done:
+        return None
+    order = read_order(folder)
+    return None if order is None or digest_in(folder) != digest else (order, digest)
 
 
 def _reach(options: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from tests.broker.conftest import Connect
 from tests.broker.processes import PATIENCE_S
 from tests.broker.proxy import Direction, Fault, FaultProxy, Kind
 
-SHORT = Waits(socket_s=1.0, heartbeat_s=1)
+SHORT = Waits(socket_s=0.5, heartbeat_s=1)
 FRETFUL = Waits(heartbeat_s=1)  # hears soon of silence
 
 

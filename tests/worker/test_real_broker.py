@@ -37,7 +37,7 @@ from tests.worker.rounds import (
     learn_a_round,
     telemetry,
 )
-from tests.worker.twin import meanwhile, nonces_of, twin, wait_for
+from tests.worker.twin import WAIT_S_MAX, meanwhile, nonces_of, twin, wait_for
 
 STANDS_FOR = 20  # reads of a clock; two calls take four
 
@@ -74,7 +74,7 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(broker: PrivateBroker
         made.start('server', 'server')
         made.wait_until_ready()
         made.launch_all(telemetry(made, 100))
-        assert doomed.process.wait() == -signal.SIGKILL
+        assert doomed.process.wait(WAIT_S_MAX) == -signal.SIGKILL
         if preload is DIE_BEFORE_THE_ACKNOWLEDGEMENT:  # the copy comes when the broker has noticed
             wait_for(lambda: made.take(0.1) is not None or bool(made.ledger.duplicates))
         learn_a_round(made, 1000)
@@ -109,7 +109,7 @@ stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.seal': seal}
         made.start('crypto', 'pi-1', preload=other_text)
         made.launch_all(replace(made.hospital.model(i, i, first_model(i, N_CLIENTS)), options=options)
                         for i in range(N_CLIENTS))
-        assert doomed.process.wait() == -signal.SIGKILL
+        assert doomed.process.wait(WAIT_S_MAX) == -signal.SIGKILL
         wait_for(lambda: made.take(0.1) is not None or bool(made.ledger.duplicates))
         ((chain, attempt),) = made.ledger.duplicates
         copies = [reply for reply in made.seen if Chain.of(reply) == chain]
