@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -156,6 +157,7 @@ def _start(workers: Sequence[SpawnProcess]) -> None:
     One that comes meanwhile waits until all are started, for a worker that is half started would complain. The mask is
     for the workers, which begin with it; here another thread may hear the signal, and the handler keeps it.
     """
+    resource_tracker.ensure_running()  # else the first start would, and by that unblock the signal (seen in 3.11)
     heard: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()  # only it may have handlers, and is interrupted
     handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if is_main else None

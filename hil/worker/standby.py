@@ -73,16 +73,23 @@ def stand_by(arguments: Sequence[str]) -> None:
     status.set_ready(is_ready=True)
     done: bytes | None = None  # the order that is done, or none of ours, while it is still there
     while not stop.wait(POLL_S):
-        if digest_in(options.orders) in (None, done):
+        found = next_order(options.orders, done)
+        if found is None:
             continue
-        order = read_order(options.orders)
-        if order is None:
-            continue
-        done = digest_in(options.orders)
+        order, done = found
         if options.pod in order.posts:
             _tell(f'begin of {order.run}', options)
-            _work_through(order, options, stop)
+            _work_through(order, done, options, stop)
             _tell(f'end of {order.run}', options)
+
+
+def next_order(folder: Path, done: bytes | None) -> tuple[Order, bytes] | None:
+    """Return the order in a folder with its digest; None if it is done, there is none, or it changes as it is read."""
+    digest = digest_in(folder)
+    if digest is None or digest == done:
+        return None
+    order = read_order(folder)
+    return None if order is None or digest_in(folder) != digest else (order, digest)
 
 
 def _reach(options: argparse.Namespace) -> None:
@@ -97,7 +104,7 @@ def _tell(moment: str, options: argparse.Namespace) -> None:
     print(json.dumps({'moment': moment, 'facts': facts}), flush=True)
 
 
-def _work_through(order: Order, options: argparse.Namespace, stop: threading.Event) -> None:
+def _work_through(order: Order, digest: bytes, options: argparse.Namespace, stop: threading.Event) -> None:
     """Let a process do the work of an order, until the run is over or the order has gone."""
     options.work.mkdir(parents=True, exist_ok=True)
     keys = options.work / 'keys.json'
@@ -108,7 +115,6 @@ def _work_through(order: Order, options: argparse.Namespace, stop: threading.Eve
         'broker': options.broker, 'ca': options.ca, 'keys': keys, 'status': options.work / 'status',
         'state': options.work / 'state'})
     process = multiprocessing.get_context('spawn').Process(target=_worker, args=(arguments,))
-    digest = digest_in(options.orders)
     process.start()
     try:
         while process.is_alive() and not stop.is_set() and digest_in(options.orders) == digest:

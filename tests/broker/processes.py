@@ -32,9 +32,10 @@ def listening(pids: set[int]) -> set[tuple[str, int]]:
     """Return the addresses and ports at which processes take TCP connections."""
     inodes = set()
     for pid in pids:
-        for descriptor in Path(f'/proc/{pid}/fd').glob('*'):
-            with suppress(OSError):
-                inodes.add(str(descriptor.readlink()))
+        with suppress(OSError):  # it has ended
+            for descriptor in Path(f'/proc/{pid}/fd').iterdir():
+                with suppress(OSError):
+                    inodes.add(str(descriptor.readlink()))
     found = set()
     for table in ('/proc/net/tcp', '/proc/net/tcp6'):
         for line in Path(table).read_text().splitlines()[1:]:

@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from tests.broker.conftest import Connect
 from tests.broker.processes import PATIENCE_S
 from tests.broker.proxy import Direction, Fault, FaultProxy, Kind
 
-SHORT = Waits(socket_s=1.0, heartbeat_s=1)
+SHORT = Waits(socket_s=0.5, heartbeat_s=1)
+FRETFUL = Waits(heartbeat_s=1)  # hears soon of silence
 
 
 def address_of(broker: PrivateBroker) -> tuple[str, int]:
@@ -92,7 +94,8 @@ def test_older_tls_and_none_at_all_get_no_answer(broker: PrivateBroker) -> None:
         context.wrap_socket(plain, server_hostname='127.0.0.1')
     with socket.create_connection(address_of(broker), timeout=PATIENCE_S) as plain:
         plain.sendall(b'AMQP\x00\x00\x09\x01')  # the protocol header, AMQP 0-9-1 section 4.2.2
-        assert not plain.recv(1).startswith(b'\x01')  # where a method frame would begin
+        with suppress(ConnectionResetError):  # no answer either
+            assert not plain.recv(1).startswith(b'\x01')  # where a method frame would begin
 
 
 @pytest.mark.parametrize(('contents', 'words'), [
@@ -182,7 +185,9 @@ def test_a_network_that_fails_later_is_unavailable_and_the_next_connection_is_no
     with FaultProxy(address_of(broker)) as proxy:
 
         def publish() -> Published:
-            twin = connect(behind(proxy, broker), broker.users['twin'], waits=SHORT)
+            # Only heartbeats tell of these; elsewhere one might come down, and strike, before the message is up.
+            is_silent = not attempts and (direction == 'up' or kind is Kind.STALL)
+            twin = connect(behind(proxy, broker), broker.users['twin'], waits=FRETFUL if is_silent else None)
             attempts.append(twin)
             if len(attempts) == 1:
                 passed = proxy.n_forwarded[0, direction]

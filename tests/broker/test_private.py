@@ -147,7 +147,7 @@ def test_nothing_is_left_when_its_owner_is_ended(
         owner: subprocess.Popen[str], number: signal.Signals, *, to_group: bool) -> None:
     """Ctrl-C to its group or it alone, SIGTERM, kill -9; while it boots, when it is ready or has been started again."""
     folder, pids = where(owner)
-    assert set(pids) <= set(holding(folder))
+    wait_until(lambda: set(pids) <= set(holding(folder)), 'they are seen')  # a script that becomes Erlang is not
     (os.killpg if to_group else os.kill)(owner.pid, number)
     owner.wait(PATIENCE_S)
     wait_until(lambda: is_over(folder), 'the broker was gone')

@@ -30,6 +30,8 @@ from sim.running import controlled, prepare, run_model
 from tests.paced.conftest import lab
 
 NOWHERE = Line(Endpoint('amqps://nowhere', Path('none')), Credentials('nobody', ''))  # nothing may be asked there
+# On a busy machine rounds take seconds: the first begins at once, and has all the time there is.
+UNHURRIED = ('learning.start=100 ms', 'learning.pause=0 s', 'learning.deadline=200 s', 'drain=200 s')
 N_CLIENTS, N_ROUNDS, MODEL_BYTES, SAMPLES = 4, 2, 100_000, 64
 
 
@@ -93,7 +95,7 @@ def test_every_job_ends_once_and_the_model_is_fedavg(tmp_path: Path, *, only_bou
     """Telemetry, alarms and two rounds: all delivered, the last model equal to FedAvg to the last bit."""
     local = load_inventory('local')
     inventory = local.model_copy(update={'broker': local.broker.model_copy(update={'queues': queues})})
-    scenario, origin = lab('crypto.placement=distributed', 'crypto.replicas=2')
+    scenario, origin = lab('crypto.placement=distributed', 'crypto.replicas=2', *UNHURRIED)
     execution = execute(plan(scenario, origin, inventory, only_bound=only_bound))
     recording, hardware = execution.recording, execution.hardware
     assert hardware is not None

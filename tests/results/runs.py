@@ -85,13 +85,18 @@ def wait_for(condition: Callable[[], T], process: subprocess.Popen[str] | None =
     return found
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that one has started."""
+    try:
+        return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text('utf-8').split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def descendants(pid: int) -> list[int]:
     """Return the processes below one."""
-    try:
-        children = [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text('utf-8').split()]
-    except FileNotFoundError:
-        return []
-    return children + [below for child in children for below in descendants(child)]
+    found = children(pid)
+    return found + [below for child in found for below in descendants(child)]
 
 
 def is_alive(pid: int) -> bool:

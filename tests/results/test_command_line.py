@@ -15,7 +15,7 @@ from analysis.terminal import PIPED_COLUMNS
 from sim.loading import load
 from sim.profiles import load_profile, shipped_profiles, table
 from sim.results.folder import Run, find_runs
-from tests.results.runs import QUIET, ROOT, descendants, hash_of, make, seeds, settings
+from tests.results.runs import QUIET, ROOT, children, hash_of, make, seeds, settings
 
 BRIEF = settings(('duration=8 s', 'warm_up=1 s', 'learning.start=2 s', 'learning.pause=1 s', 'learning.rounds=1'))
 COMMANDS = ('check', 'run', 'compare', 'report', 'profiles')
@@ -299,7 +299,7 @@ def test_three_scenarios_are_compared_with_the_first(iomt: CommandLine, tmp_path
 
 def test_a_scenario_compared_with_itself_shows_no_difference(iomt: CommandLine, tmp_path: Path) -> None:
     """The same run on both sides, made by two processes at the same time into one folder."""
-    before = set(descendants(os.getpid()))  # such as the broker of other tests
+    before = set(children(os.getpid()))  # such as the guardian of a broker of other tests, which itself starts more
     done = iomt('compare', QUIET, QUIET, '--replications', '1', '--jobs', '2', '--out', tmp_path)
     assert (done.code, done.errors) == (0, '')
     lines = done.out.splitlines()
@@ -307,7 +307,7 @@ def test_a_scenario_compared_with_itself_shows_no_difference(iomt: CommandLine, 
     assert re.fullmatch(r'metric +of +quiet +quiet +difference +± *', lines[1])
     assert 'metrics are the same on both sides' in said(done.out)
     assert len(seeds(tmp_path / 'compare')) == 1
-    assert all(map(_is_tracker, set(descendants(os.getpid())) - before))
+    assert all(map(_is_tracker, set(children(os.getpid())) - before))
 
 
 def _is_tracker(pid: int) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.interrupts import unwinding
-from tests.results.runs import QUIET, ROOT, ended, start, wait_for
+from tests.results.runs import DEADLINE_S, QUIET, ROOT, ended, start, wait_for
 
 CLOSED, INTERRUPTED = 141, 130
 SLOW_IMPORT = 'import time\nopen("here", "w").close()\ntime.sleep(100)\n'
@@ -79,7 +79,7 @@ def test_an_output_that_nobody_reads_ends_a_command_without_a_word(arguments: li
     process = start(*arguments)
     assert process.stdout is not None
     process.stdout.close()
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, errors) == (CLOSED, '')
 
 
@@ -88,7 +88,7 @@ def test_an_output_that_takes_no_more_is_one_line(arguments: list[str]) -> None:
     """/dev/full in the place of a file on a full disk."""
     with Path('/dev/full').open('w') as full:
         done = subprocess.run([sys.executable, '-m', 'iomtwin', *arguments], cwd=ROOT, stdout=full, text=True,
-                              stderr=subprocess.PIPE, timeout=100, check=False)
+                              stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith('iomtwin: ')
     assert 'No space left on device' in done.stderr
@@ -102,7 +102,7 @@ def test_an_output_that_takes_no_more_is_one_line(arguments: list[str]) -> None:
 def test_an_odd_environment_changes_no_more_than_the_looks(
         arguments: list[str], environment: dict[str, str]) -> None:
     """Widths that are none, terminals without colour, letters that the output cannot show: code 0 and no error."""
-    done = subprocess.run([sys.executable, '-m', 'iomtwin', *arguments], cwd=ROOT, capture_output=True, timeout=100,
-                          env=os.environ | environment, check=False)
+    done = subprocess.run([sys.executable, '-m', 'iomtwin', *arguments], cwd=ROOT, capture_output=True,
+                          timeout=DEADLINE_S, env=os.environ | environment, check=False)
     assert (done.returncode, done.stderr) == (0, b'')
     assert done.stdout

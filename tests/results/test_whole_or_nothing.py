@@ -49,6 +49,12 @@ def fail(*_: object) -> None:
     raise MemoryError
 
 
+def hears(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process neither blocks nor ignores a signal, as in proc(5)."""
+    status = dict(line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text('utf-8').splitlines())
+    return not (int(status['SigBlk'], 16) | int(status['SigIgn'], 16)) >> (number - 1) & 1
+
+
 def partial_pids(out: Path) -> list[int]:
     """Return the processes that are writing runs, as their hidden folders tell."""
     return [int(path.name.split('.')[2].partition('-')[0]) for path in hidden(out)]
@@ -275,10 +281,12 @@ def test_a_signal_to_replications_keeps_the_finished_and_leaves_no_process(
 
 
 def test_an_interrupt_from_the_keyboard_reaches_all_and_only_one_speaks(tmp_path: Path) -> None:
-    """A terminal sends SIGINT to every process of the session; here while the workers are still starting."""
+    """A terminal sends SIGINT to every process of the session; none that was started hears it, however far it is."""
     process = start(*ENDLESS, '--replications', '2', '--jobs', '2', '--out', tmp_path)
     started = wait_for(lambda: len(found := descendants(process.pid)) >= 3 and found, process)  # and a tracker
+    heard_by = [pid for pid in started if hears(pid, signal.SIGINT)]
     os.killpg(process.pid, signal.SIGINT)
+    assert heard_by == []
     assert ended(process) == (130, '', INTERRUPTED)
     wait_for(lambda: not any(map(is_alive, started)))
     assert seeds(tmp_path) == hidden(tmp_path) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.results.runs import DEADLINE_S
 from tests.scenario.clinic import CLINIC
 from tests.scenario.refusals import Refuse, says, the_line
 
@@ -70,7 +71,7 @@ def test_real_command_says_one_line_and_leaves_with_two(
     """The installed entry point, as a process of its own, behaves as the function does."""
     script = shutil.which('iomtwin', path=str(Path(sys.executable).parent))
     done = subprocess.run([*([script] if script else ENTRY_POINT), 'run', *arguments, '--out', str(tmp_path / 'out')],
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert (done.returncode, done.stdout) == (2, '')
     says(the_line(done.stderr), *words)
     assert not (tmp_path / 'out').exists()

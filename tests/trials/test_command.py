@@ -10,13 +10,27 @@ from sim.results.folder import read_run
 from tests.results.runs import ended, start
 
 SHORT = ('--quick', '--set', 'duration=8 s', '--set', 'warm_up=2 s', '--set', 'learning.start=2 s')
+ATTEMPTS_MAX = 3
+
+
+def validated(folder: Path) -> tuple[Path, int, str, str]:
+    """Return where a validation is, its exit code, output and errors.
+
+    On a busy machine what is timed may contradict itself; the command says so and asks for another try: it gets some.
+    """
+    for i in range(ATTEMPTS_MAX):
+        out = folder / f'out-{i}'
+        code, printed, errors = ended(start('validate', *SHORT, '--out', out), 900)
+        if 'the calibration contradicts itself' not in errors:
+            break
+        assert (code, errors.splitlines()[-1].startswith('iomtwin: the calibration')) == (1, True)
+    return out, code, printed, errors
 
 
 @pytest.mark.usefixtures('rabbitmq')
 def test_quick_compares_a_testbed_with_its_model(tmp_path: Path) -> None:
     """Both worlds have all runs, and the profiles what was measured. A machine too busy for a valid run says so."""
-    out = tmp_path / 'out'
-    code, printed, errors = ended(start('validate', *SHORT, '--out', out), 900)
+    out, code, printed, errors = validated(tmp_path)
     profile = load_profile(out / 'testbed-localhost.yaml')
     assert {('broker.route', 'any'), ('broker.answer', 'any'), ('aead.seal', 'Ascon-AEAD128')} <= profile.costs.keys()
     assert 'over the broker, host testbed' in profile.cost('broker.route', 'any').source

@@ -155,7 +155,7 @@ def test_a_way_that_stalls_and_breaks_changes_no_sum(broker: PrivateBroker, tmp_
         assert_exactly_once(made, 3 * N_CLIENTS)
         assert [way.n_forwarded[each.connection, each.direction] for each in faults] == [
             each.after_bytes for each in faults]
-        assert {i for i, _ in way.n_forwarded} == set(range(5))
+        assert {i for i, _ in list(way.n_forwarded)} == set(range(5))
         assert server.end() == (0, '')
 
 

@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hil.broker import topology
 from hil.broker.credentials import to_environment
 from hil.broker.private import PrivateBroker
-from hil.worker.orders import Order, packed, part_name
+from hil.worker import standby
+from hil.worker.keys import KeyStore
+from hil.worker.orders import Order, packed, part_name, read_order
 from tests.worker.rounds import assert_exactly_once, telemetry
 from tests.worker.twin import PRIORITY, ROOT, WAIT_S_MAX, Twin, twin, wait_for
 
@@ -37,16 +41,42 @@ def standing_by(broker: PrivateBroker, folder: Path, url: str = '') -> Iterator[
 
 def give(folder: Path, made: Twin, pod: str = 'a-pod') -> None:
     """Leave an order as a volume of Secrets would have it."""
-    order = Order(made.run, made.hospital.suite, 'pqcrypto', {'crypto': [0, PRIORITY]}, 4, 1 << 20, False,
-                  {pod: 'pi-1-crypto-1'}, made.hospital.store.to_json())
+    leave(folder / 'orders', Order(made.run, made.hospital.suite, 'pqcrypto', {'crypto': [0, PRIORITY]}, 4, 1 << 20,
+                                   False, {pod: 'pi-1-crypto-1'}, made.hospital.store.to_json()))
+
+
+def leave(orders: Path, order: Order) -> None:
+    """Leave an order in a folder."""
     for i, part in enumerate(packed(order)):
-        (folder / 'orders' / f'.{part_name(i)}').write_bytes(part)
-        (folder / 'orders' / f'.{part_name(i)}').rename(folder / 'orders' / part_name(i))
+        (orders / f'.{part_name(i)}').write_bytes(part)
+        (orders / f'.{part_name(i)}').rename(orders / part_name(i))
 
 
 def said(folder: Path) -> list[dict[str, Any]]:
     """Return the facts that it has told."""
-    return [json.loads(line) for line in (folder / 'log').read_text().splitlines() if line.startswith('{')]
+    return [json.loads(line) for line in (folder / 'log').read_text().splitlines(keepends=True)
+            if line.startswith('{') and line.endswith('\n')]
+
+
+def test_an_order_that_is_replaced_while_it_is_read_is_the_next_one(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another order comes between the look at the first and its end: that one is not taken for it, nor for done."""
+    first, second = (Order(run, 'pqc-768', 'pqcrypto', {'crypto': [0]}, 4, 1 << 20, False, {'a-pod': 'pi-1-crypto-1'},
+                           KeyStore().to_json()) for run in ('first', 'second'))
+
+    def read_late(folder: Path) -> Order | None:
+        order = read_order(folder)
+        leave(folder, second)
+        return order
+
+    leave(tmp_path, first)
+    with monkeypatch.context() as late:
+        late.setattr(standby, 'read_order', read_late)
+        assert standby.next_order(tmp_path, None) is None
+    found = standby.next_order(tmp_path, None)
+    assert found is not None
+    assert found[0] == second
+    assert standby.next_order(tmp_path, found[1]) is None
 
 
 def test_one_run_after_the_other_is_worked_through(broker: PrivateBroker, tmp_path: Path) -> None:
@@ -83,7 +113,7 @@ def test_an_order_that_is_taken_back_ends_the_work(broker: PrivateBroker, tmp_pa
         (folder / 'orders' / part_name(0)).unlink()
         wait_for(lambda: len(said(folder)) >= 3 or process.poll() is not None)
         assert [each['moment'] for each in said(folder)] == ['ready', f'begin of {made.run}', f'end of {made.run}']
-        assert [run.n_workers for run in topology.runs(made.sending) if run.run_id == made.run] == [0]
+        wait_for(lambda: [run.n_workers for run in topology.runs(made.sending) if run.run_id == made.run] == [0])
 
 
 def test_a_broker_that_is_not_there_is_the_last_line(broker: PrivateBroker, tmp_path: Path) -> None:

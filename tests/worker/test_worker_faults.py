@@ -19,7 +19,7 @@ from tests.worker.rounds import (
     learn_a_round,
     telemetry,
 )
-from tests.worker.twin import meanwhile, state_of, twin, wait_for
+from tests.worker.twin import WAIT_S_MAX, meanwhile, state_of, twin, wait_for
 
 # Code that a worker runs first: one message ends it, whenever it comes.
 POISONED = """
@@ -73,7 +73,7 @@ def test_a_message_that_ends_its_workers_is_begun_twice_and_no_more(broker: Priv
         for message in telemetry(made, 20):
             made.launch(message)
         for _ in range(DEATHS_MAX):
-            assert made.start('crypto', 'pi-1', preload=POISONED).process.wait() == -signal.SIGKILL
+            assert made.start('crypto', 'pi-1', preload=POISONED).process.wait(WAIT_S_MAX) == -signal.SIGKILL
         node = made.start('crypto', 'pi-1', preload=POISONED)
         wait_for(lambda: made.take(0.1) is None and made.ledger.n_in_flight == 1)
         (letter,) = made.dead_letters(1)

@@ -112,7 +112,7 @@ class Twin:
     def start(self, place: Place, name: str, *, preload: str = '', prefetch: int = 4, heartbeat_s: int = 60,
               endpoint: Endpoint | None = None) -> Node:
         """Start a worker; `preload` is code that runs in it first, to make it fail at a certain point."""
-        folder = self.folder / name
+        folder = self.folder / f'{name}-{len(self.nodes)}'  # a node's next worker finds nothing of the last one
         code = f'{preload}\nimport sys\nfrom hil.worker.command import main\nsys.exit(main())'
         endpoint = endpoint or self.endpoint or self.broker.endpoint
         arguments = ['--broker', endpoint.url, '--ca', str(endpoint.ca), '--node', name, '--run', self.run,
@@ -254,7 +254,7 @@ def state_of(pid: int) -> str:
     """Return a process's state as in proc(5): T is stopped, Z has ended; nothing if it is not there."""
     try:
         return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it is opened, before it is read
         return ''
 
 
