@@ -137,9 +137,11 @@ def validate(folder: Path) -> Validation:
         If it is none, or no configuration has a valid run in both worlds.
     """
     try:
-        trials = json.loads((folder / 'trials.json').read_text('utf-8'))
+        trials = {key: value for name in ('trials.json', 'testbed.json')
+                  for key, value in json.loads((folder / name).read_text('utf-8')).items()}
     except (OSError, ValueError):
-        raise InputError(f"'{folder}': found no trials.json; expected the folder of an `iomtwin validate`") from None
+        raise InputError(f"'{folder}': found no trials.json with its testbed.json; expected the folder of an `iomtwin "
+                         'validate` that was not interrupted') from None
     names = [each['name'] for each in trials['configurations']]
     measured = {name: _by_seed(find_runs(folder / 'hil' / name)) for name in names}
     predicted = {name: _by_seed(find_runs(folder / 'simulated' / name)) for name in names}

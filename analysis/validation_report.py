@@ -13,7 +13,7 @@ FIGURES = {'distributions': 'Latency of each flow in each configuration, measure
            'errors': 'Predicted less measured, as a share of what was measured.',
            'effects': 'What distributing the cryptography changes, predicted against measured.'}
 
-BROKER = ('deliver', 'link', 'acknowledge')
+BROKER = ('deliver', 'cable', 'acknowledge')
 
 
 def sheets(found: Validation) -> list[Sheet]:

@@ -39,7 +39,6 @@ def validate(
     from hil.validation.probing import FULL as LONG
     from hil.validation.probing import QUICK as SHORT
     from sim.errors import InputError
-    from sim.results.folder import complete_folder
 
     shorter = ('duration=12 s',) if quick else ()
     made = trials.Trials(scenario, (*shorter, *(overrides or ())), load_inventory(inventory), QUICK if quick else FULL,
@@ -57,10 +56,10 @@ def validate(
 
     with unwinding():
         if not resume:
-            with complete_folder(out) as folder:
-                trials.calibrate(made, folder, told)
-        trials.run_on_testbed(made, out, told)
+            trials.begin(made, out)
+        trials.measure(made, out, told)
         told('the model of the testbed')
+        trials.calibrate(made, out)
         trials.simulate(made, out)
         for mistake in MISTAKES:
             told(f'the model of the testbed, made wrong: {mistake.title}')

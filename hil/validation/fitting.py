@@ -26,6 +26,7 @@ from sim.errors import RunError
 
 Floats = NDArray[np.float64]
 N_LEAST = 8  # measurements of a size, for it to be a point of a curve
+CABLES_THERE, CABLES_BACK = 3, 2  # to the broker, from there, and to the node; from the node, and to the broker
 APART_S = 0.15  # bursts are further apart, and what is sent for one burst is not
 
 
@@ -39,16 +40,16 @@ class Fit:
         Of each stage, by its size in bytes, what single messages took, and answers with a model in them one burst
         each: ``broker.route``, ``broker.answer``, ``aead.open``, ``aead.seal`` and ``kem.encaps`` (of size 0). A
         worker's handling of a message is in its AEAD.
-    deliver_s, link_s, acknowledge_s
-        What keeps no station busy: between broker and worker, where the way there takes `deliver_s` longer than the
-        `link_s` that it takes in either direction; and from an acknowledgement to the next message.
+    deliver_s, cable_s, acknowledge_s
+        What keeps no station busy: in the broker on the way there; on each cable, of which a model has `CABLES_THERE`
+        and `CABLES_BACK`; and from an acknowledgement to the next message.
     spacing_s
         By size, the distance of messages in a burst, for comparison with the curve.
     """
 
     samples: Mapping[str, Mapping[int, Floats]]
     deliver_s: float
-    link_s: float
+    cable_s: float
     acknowledge_s: float
     spacing_s: Mapping[int, float]
 
@@ -72,13 +73,13 @@ def fit(probes: Sequence[Probe]) -> Fit:
                        'burst allows; let nothing else run, and measure again')
     back = single['back_s'].to_numpy()
     busy_s = max(0.0, _median([replies[size] - spacing[size] for size in SIZES]))
-    link_s = min(max(0.0, _median(back) - busy_s), there_s)
+    cable_s = min(max(0.0, _median(back) - busy_s) / CABLES_BACK, there_s / CABLES_THERE)
     opened = _by_size(single.select('n_bytes', seconds='service_s'))
     cycle = _spacing([probe for probe in probes if probe.prefetch == 1], 'received_s')
     acknowledge_s = _median([cycle[size] - there_s - np.median(opened[size]) - _median(back) for size in SIZES])
-    answer = {0: np.maximum(back - link_s, 0.0), **_answers(many, route)}
+    answer = {0: np.maximum(back - CABLES_BACK * cable_s, 0.0), **_answers(many, route)}
     return Fit({'broker.route': route, 'broker.answer': answer, 'aead.open': opened, **_sealing(probes)},
-               there_s - link_s, link_s, max(0.0, acknowledge_s), spacing)
+               there_s - CABLES_THERE * cable_s, cable_s, max(0.0, acknowledge_s), spacing)
 
 
 def _median(values: Sequence[float] | Floats) -> float:

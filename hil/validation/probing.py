@@ -1,11 +1,13 @@
-"""What a testbed is calibrated with: runs of messages whose sizes and times are chosen, with no model in between.
+"""What a testbed is calibrated with: runs of messages whose sizes and times are chosen.
 
 Each run has three parts. First messages come one by one, so that nothing waits for another; then many of one size at
 once, so that it shows how long the broker is busy with each; then rounds of learning, for what is only done there.
-Runs differ in the size of the model, and in how many messages a worker may hold.
+Runs differ in the size of the model, and in how many messages a worker may hold. The twin does in them what it does in
+those that are compared: it simulates devices, and lets their cryptography be done beside it. A probe's links are fast,
+so that what the broker has to do comes at once.
 """
 
-from collections.abc import Callable, Iterator
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ GAP_S = 0.04  # between messages that come one by one, in the mean; half of it a
 N_TOGETHER = 12  # messages of a burst: more than a worker holds
 REST_S = 0.6  # after a burst, and between the parts
 LEARNING_S = 8.0
-Told = Callable[[str], None]
+CHAINS, WORK, FACTS = 'chains.parquet', 'work.parquet', 'probe.json'
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,32 @@ class Probe:
     work: pl.DataFrame
     facts: dict[str, Any]
 
+    def write(self, folder: Path) -> None:
+        """Leave what was measured in a folder that is there."""
+        self.chains.write_parquet(folder / CHAINS)
+        self.work.write_parquet(folder / WORK)
+        told = {'prefetch': self.prefetch, 'model_bytes': self.model_bytes, 'facts': self.facts}
+        (folder / FACTS).write_text(json.dumps(told, indent=1) + '\n', 'utf-8')
 
-def probes(inventory: Inventory, suite: str, effort: Effort, seed: int, told: Told = lambda _: None) -> Iterator[Probe]:
-    """Run all probes of a testbed for one suite.
+    @classmethod
+    def read(cls, folder: Path) -> 'Probe':
+        """Return what `write` left in a folder."""
+        told = json.loads((folder / FACTS).read_text('utf-8'))
+        return cls(told['prefetch'], told['model_bytes'], pl.read_parquet(folder / CHAINS),
+                   pl.read_parquet(folder / WORK), told['facts'])
+
+
+def probe(inventory: Inventory, suite: str, effort: Effort, i: int, seed: int) -> Probe:
+    """Run the probe `i` of an effort, from 0, for one suite.
 
     Raises
     ------
     BrokerError, RunError
         If the testbed does not start, or breaks.
     """
-    for i, (n_bytes, prefetch) in enumerate(effort.runs):
-        told(f'calibrating {suite}: run {i + 1} of {len(effort.runs)}')
-        scenario, origin = probe_scenario(suite, effort, n_bytes, prefetch, seed + i)
-        yield _run(scenario, origin, inventory, effort)
+    n_bytes, prefetch = effort.runs[i]
+    scenario, origin = probe_scenario(suite, effort, n_bytes, prefetch, seed + i)
+    return _run(scenario, origin, inventory, effort)
 
 
 def probe_scenario(suite: str, effort: Effort, model_bytes: int, prefetch: int, seed: int) -> tuple[Scenario, Origin]:
@@ -112,7 +127,7 @@ def stream_of(size: int) -> str:
 
 
 def _run(scenario: Scenario, origin: Origin, inventory: Inventory, effort: Effort) -> Probe:
-    execution = execute(plan(scenario, origin, inventory, only_bound=True))
+    execution = execute(plan(scenario, origin, inventory))
     hardware = execution.hardware
     assert hardware is not None
     jobs = tables(execution.recording)['jobs'].select('job', 'stream')

@@ -77,9 +77,9 @@ def pooled(fits: Sequence[Fit]) -> Fit:
                          for size in sorted(set().union(*found))}
     spacing = {size: float(np.median([fit.spacing_s[size] for fit in fits]))
                for size in fits[0].spacing_s}
-    deliver_s, link_s, acknowledge_s = (float(np.median([getattr(fit, name) for fit in fits]))
-                                        for name in ('deliver_s', 'link_s', 'acknowledge_s'))
-    return Fit(stages, deliver_s, link_s, acknowledge_s, spacing)
+    deliver_s, cable_s, acknowledge_s = (float(np.median([getattr(fit, name) for fit in fits]))
+                                         for name in ('deliver_s', 'cable_s', 'acknowledge_s'))
+    return Fit(stages, deliver_s, cable_s, acknowledge_s, spacing)
 
 
 def _bytes(samples: Mapping[int, Floats]) -> dict[str, Any]:

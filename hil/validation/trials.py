@@ -1,27 +1,29 @@
-"""The same scenarios on a testbed and in a model of it: calibrate, run in random order, simulate with the same seeds.
+"""The same scenarios on a testbed and in a model of it: measure in random order, calibrate, simulate the same seeds.
 
 ::
 
-    probes/ ── fit ──► trials.json, profiles ──► simulated/<configuration>/seed-<n>, mistaken/<mistake>/...
-    configurations, seeds; shuffled ───────────► hil/<configuration>/seed-<n>
+    measured, shuffled:  configurations, seeds ──► hil/<configuration>/seed-<n>
+                         probes ─────────────────► probes/<node>/... ── fit ──► testbed.json, profiles
+    with these, the same configurations, seeds ──► simulated/<configuration>/seed-<n>, mistaken/<mistake>/...
 
-Calibration and comparison share no run. A run on the testbed that is not valid is made again, a few times; all that
-were made stay, and `analysis.validation` takes the valid ones. What is done is not done again after an interruption.
+Calibration and comparison share no run, but they share the hour: a machine whose speed drifts does so in both. A run
+that is not valid is made again, a few times; all that were made stay, and `analysis.validation` takes the valid ones.
+What is done is not done again after an interruption.
 """
 
 import json
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hil.inventory import Inventory
 from hil.paced.running import execute, plan
 from hil.validation.configurations import Configuration
-from hil.validation.fitting import Fit, fit
+from hil.validation.fitting import fit
 from hil.validation.mistakes import MISTAKES, Mistake, scaled
-from hil.validation.probing import Effort, Probe, probes
+from hil.validation.probing import Effort, Probe, probe
 from hil.validation.testbed_profile import pooled, profile_of_testbed
 from sim.errors import InputError
 from sim.flows import ON_TESTBED
@@ -32,7 +34,7 @@ from sim.results.folder import complete_file, complete_folder
 from sim.running import execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
 
-TRIALS = 'trials.json'
+TRIALS, TESTBED = 'trials.json', 'testbed.json'
 PROBES = 'probes'
 SIMULATED, MISTAKEN = 'simulated', 'mistaken'
 SERVER = 'server'  # whose profile is named like a node's
@@ -65,6 +67,10 @@ class Trials:
         """Return a configuration's scenario and its origin."""
         return load(self.scenario, [*self.overrides, *configuration.overrides(), *more])
 
+    def suites(self) -> list[str]:
+        """Return each suite that is compared, once."""
+        return list(dict.fromkeys(str(self.loaded(each)[0].crypto.suite) for each in self.configurations))
+
     def seeds(self) -> range:
         """Return the seeds of the replicates."""
         return range(self.seed, self.seed + self.n_replicates)
@@ -85,57 +91,43 @@ def check(trials: Trials) -> None:
         plan(scenario, origin, trials.inventory)
 
 
-def calibrate(trials: Trials, out: Path, told: Told) -> None:
-    """Measure the testbed; write its profiles, and what was measured and is to be compared, to a folder.
+def begin(trials: Trials, out: Path) -> None:
+    """Make the folder of a validation, and say in it what is compared."""
+    with complete_folder(out) as folder:
+        (folder / TRIALS).write_text(json.dumps(_described(trials), indent=1) + '\n', 'utf-8')
+
+
+def calibrate(trials: Trials, out: Path) -> None:
+    """Write what the probes say of the testbed to the folder: a profile of each node, and the broker's own times.
 
     Raises
     ------
-    BrokerError, RunError
-        If the testbed does not start, or breaks.
+    RunError
+        If they say too little, or contradict each other.
     """
-    suites = dict.fromkeys(str(trials.loaded(each)[0].crypto.suite) for each in trials.configurations)
-    inventory = trials.inventory.model_copy(update={'padded': False})  # the broker is the same; workers must not wait
-    fits: dict[str, dict[str, Fit]] = {node: {} for node in inventory.playing()}
-    facts: dict[str, dict[str, Any]] = {}
-    for node, by_suite in fits.items():
-        for suite in suites:
-            found = _probe(trials, inventory, node, suite, out / PROBES / node, told)
-            by_suite[suite], facts[node] = fit(found), found[0].facts
+    suites = trials.suites()
+    probes = {node: {suite: [Probe.read(folder) for folder in sorted((out / PROBES / node / suite).iterdir())]
+                     for suite in suites} for node in trials.inventory.playing()}
+    fits = {node: {suite: fit(found) for suite, found in by_suite.items()} for node, by_suite in probes.items()}
+    facts = {node: by_suite[suites[0]][0].facts for node, by_suite in probes.items()}
     broker = pooled([each for by_suite in fits.values() for each in by_suite.values()])
     scenario, _ = trials.loaded(trials.configurations[0])
     like = min(node.profile for node in scenario.edge.nodes.values())
-    at_server = next((node for node in fits if 'server' in inventory.nodes[node].places), next(iter(fits)))
+    at_server = next((node for node in fits if 'server' in trials.inventory.nodes[node].places), next(iter(fits)))
     for name, profile, node in (*((profile_name(node), like, node) for node in fits),
                                 (profile_name(SERVER), scenario.edge.server.profile, at_server)):
-        (out / f'{name}.yaml').write_text(profile_of_testbed(
-            name, load_profile(profile), fits[node], broker, facts[node], only_broker=trials.inventory.padded), 'utf-8')
-    with complete_file(out / TRIALS) as file:
+        with complete_file(out / f'{name}.yaml') as file:
+            file.write_text(profile_of_testbed(name, load_profile(profile), fits[node], broker, facts[node],
+                                               only_broker=trials.inventory.padded), 'utf-8')
+    with complete_file(out / TESTBED) as file:
         file.write_text(json.dumps({
-            **_described(trials), 'deliver_s': broker.deliver_s, 'link_s': broker.link_s,
-            'acknowledge_s': broker.acknowledge_s,
+            'deliver_s': broker.deliver_s, 'cable_s': broker.cable_s, 'acknowledge_s': broker.acknowledge_s,
             'spacing_s': {str(size): seconds for size, seconds in broker.spacing_s.items()}}, indent=1) + '\n', 'utf-8')
-
-
-def _probe(trials: Trials, inventory: Inventory, node: str, suite: str, folder: Path, told: Told) -> list[Probe]:
-    """Measure the crypto of one node, and leave each probe in a folder as soon as it is made."""
-    found = []
-    for probe in probes(inventory.with_crypto_on(node), suite, trials.effort, trials.seed,
-                        lambda what: told(f'{node}: {what}')):
-        found.append(probe)
-        _keep(probe, folder / f'{suite}-{probe.model_bytes}-{probe.prefetch}')
-    return found
 
 
 def profile_name(node: str) -> str:
     """Return the name of a node's calibrated profile, and of its file without the suffix."""
     return f'testbed-{node}'
-
-
-def _keep(probe: Probe, folder: Path) -> None:
-    """Leave what a probe measured, for those who would fit it otherwise."""
-    folder.mkdir(parents=True)
-    probe.chains.write_parquet(folder / 'chains.parquet')
-    probe.work.write_parquet(folder / 'work.parquet')
 
 
 def check_resumable(trials: Trials, out: Path) -> None:
@@ -149,8 +141,8 @@ def check_resumable(trials: Trials, out: Path) -> None:
     try:
         found = json.loads((out / TRIALS).read_text('utf-8'))
     except (OSError, ValueError):
-        raise InputError(f"--resume '{out}': found no calibrated validation there; leave --resume out") from None
-    if {key: found.get(key) for key in _described(trials)} != _described(trials):
+        raise InputError(f"--resume '{out}': found no validation there; leave --resume out") from None
+    if found != _described(trials):
         raise InputError(f"--resume '{out}': holds a validation of another scenario, inventory or seed; name its own, "
                          'or another --out')
 
@@ -164,41 +156,92 @@ def _described(trials: Trials) -> dict[str, Any]:
                                for each in trials.configurations]}
 
 
-def run_on_testbed(trials: Trials, out: Path, told: Told) -> None:
-    """Run each configuration with each seed, in random order; with its first seed twice, for the noise floor.
+def measure(trials: Trials, out: Path, told: Told) -> None:
+    """Run all probes, and each configuration with each seed, in random order; with its first seed twice.
 
-    What is not valid is made again.
+    Two runs with one seed tell the noise floor. What is not valid is made again.
+
+    Raises
+    ------
+    BrokerError, RunError
+        If the testbed does not start, or breaks.
     """
-    left = [(configuration, seed, '', 0) for configuration in trials.configurations for seed in trials.seeds()]
-    left += [(configuration, trials.seed, '-twice', 0) for configuration in trials.configurations]
+    left: list[_Measurement] = [_Probing(trials, node, suite, i) for node in trials.inventory.playing()
+                                for suite in trials.suites() for i in range(len(trials.effort.runs))]
+    left += [_Running(trials, configuration, seed) for configuration in trials.configurations
+             for seed in trials.seeds()]
+    left += [_Running(trials, configuration, trials.seed, '-twice') for configuration in trials.configurations]
     random.Random(trials.seed).shuffle(left)
     n_all = len(left)
     while left:
-        configuration, seed, suffix, attempt = left.pop(0)
-        if attempt == 0 and (out / 'hil' / configuration.name / f'seed-{seed}{suffix}').is_dir():
+        now = left.pop(0)
+        if (out / now.folder()).is_dir():
             continue  # done before an interruption
-        told(f'{configuration.name}, seed {seed}: {n_all - len(left)} of {n_all} runs on the testbed')
-        scenario, origin = trials.loaded(configuration)
-        execution = execute(plan(with_seed(scenario, seed), origin, trials.inventory))
-        assert execution.hardware is not None
-        again = f'-again-{attempt}' if attempt else ''
-        with complete_folder(out / 'hil' / configuration.name / f'seed-{seed}{suffix}{again}') as folder:
-            write_run(folder, execution)
-        if execution.hardware.invalid_because:
-            told(f'not valid: {execution.hardware.invalid_because[0]}')
-            if attempt < trials.n_repeats:
-                left.append((configuration, seed, suffix, attempt + 1))
+        told(f'{now.title()}: {n_all - len(left)} of {n_all} on the testbed')
+        with complete_folder(out / now.folder()) as folder:
+            invalid_because = now.make(folder)
+        if invalid_because:
+            told(f'not valid: {invalid_because[0]}')
+            if isinstance(now, _Running) and now.attempt < trials.n_repeats:
+                left.append(replace(now, attempt=now.attempt + 1))
                 n_all += 1
+
+
+@dataclass(frozen=True)
+class _Probing:
+    """One probe of the crypto of a node, for a suite."""
+
+    trials: Trials
+    node: str
+    suite: str
+    i: int
+
+    def folder(self) -> Path:
+        return Path(PROBES, self.node, self.suite, f'run-{self.i + 1:02}')
+
+    def title(self) -> str:
+        return f'{self.node}, {self.suite}, probe {self.i + 1}'
+
+    def make(self, folder: Path) -> Sequence[str]:
+        inventory = self.trials.inventory.model_copy(update={'padded': False})  # or workers would wait
+        probe(inventory.with_crypto_on(self.node), self.suite, self.trials.effort, self.i, self.trials.seed).write(
+            folder)
+        return ()
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A run of one configuration."""
+
+    trials: Trials
+    configuration: Configuration
+    seed: int
+    suffix: str = ''
+    attempt: int = 0
+
+    def folder(self) -> Path:
+        again = f'-again-{self.attempt}' if self.attempt else ''
+        return Path('hil', self.configuration.name, f'seed-{self.seed}{self.suffix}{again}')
+
+    def title(self) -> str:
+        return f'{self.configuration.name}, seed {self.seed}'
+
+    def make(self, folder: Path) -> Sequence[str]:
+        scenario, origin = self.trials.loaded(self.configuration)
+        execution = execute(plan(with_seed(scenario, self.seed), origin, self.trials.inventory))
+        assert execution.hardware is not None
+        write_run(folder, execution)
+        return execution.hardware.invalid_because
+
+
+_Measurement = _Probing | _Running
 
 
 def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:
     """Run the model of the testbed with each configuration and seed: as it was calibrated, or with a mistake."""
-    measured = json.loads((out / TRIALS).read_text('utf-8'))
-    settings = [
-        'broker.cores=1', 'broker.order=in-turn', f'broker.deliver={measured["deliver_s"]!r} s',  # as `fit` says
-        f'broker.acknowledge={measured["acknowledge_s"]!r} s', f'wiring.node.rate={LINK_RATE}',
-        f'wiring.node.latency={measured["link_s"] / 2!r} s',  # of each of the two cables between broker and worker
-        f'edge.server.profile={(out / profile_name(SERVER)).absolute()}.yaml']
+    measured = json.loads((out / TESTBED).read_text('utf-8'))
+    settings = [*settings_of_testbed(measured),
+                f'edge.server.profile={(out / profile_name(SERVER)).absolute()}.yaml']
     folder = out / SIMULATED
     if mistake is not None:
         folder = out / MISTAKEN / mistake.name
@@ -214,6 +257,13 @@ def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:
             lowered = prepare(with_seed(scenario, seed), origin, table=ON_TESTBED)
             with complete_folder(run) as unfinished:
                 write_run(unfinished, execute_lowered(lowered, trace='stages'))
+
+
+def settings_of_testbed(measured: Mapping[str, float]) -> list[str]:
+    """Return what a scenario must say to be one of a testbed, but for its profiles; see `fitting.Fit`."""
+    return ['broker.cores=1', 'broker.order=in-turn', f'broker.deliver={measured["deliver_s"]!r} s',
+            f'broker.acknowledge={measured["acknowledge_s"]!r} s', f'wiring.node.rate={LINK_RATE}',
+            f'wiring.node.latency={measured["cable_s"]!r} s']
 
 
 def _profiles(trials: Trials, scenario: Scenario, out: Path, mistake: Mistake | None) -> Iterator[tuple[str, str]]:

@@ -1,14 +1,16 @@
 """From measured messages to a model of the testbed: what was put in comes out."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from hil.validation.fitting import Fit, fit
+from hil.validation.fitting import CABLES_BACK, CABLES_THERE, Fit, fit
 from hil.validation.probing import MANY, N_TOGETHER, SIZES, Effort, Probe, probe_scenario
 from hil.validation.testbed_profile import profile_of_testbed
+from hil.validation.trials import settings_of_testbed
 from sim.errors import RunError
 from sim.flows import ON_TESTBED
 from sim.loading import load
@@ -76,8 +78,8 @@ def fitted() -> Fit:
 def test_what_was_put_in_comes_out() -> None:
     """Broker, ways, acknowledgement and the worker's stages are those that the times were made of."""
     found = fitted()
-    assert found.deliver_s == pytest.approx(DELIVER_S)
-    assert found.link_s == pytest.approx(LINK_S)
+    assert found.deliver_s + CABLES_THERE * found.cable_s == pytest.approx(DELIVER_S + LINK_S)
+    assert CABLES_BACK * found.cable_s == pytest.approx(LINK_S)
     assert found.acknowledge_s == pytest.approx(ACKNOWLEDGE_S)
     for size in SIZES:
         assert np.median(found.samples['broker.route'][size]) == pytest.approx(route_s(size))
@@ -114,7 +116,7 @@ def test_the_profile_is_what_a_simulation_reads(tmp_path: Path, *, only_broker: 
     (tmp_path / 'mine.yaml').write_text(text)
     scenario, origin = load('testbed', [
         'learning=null', 'devices.client.count=1', 'devices.client.streams.vitals.payload=1 KiB', 'crypto.prefetch=1',
-        f'broker.deliver={found.deliver_s!r} s', f'edge.server.profile={tmp_path}/mine.yaml', 'wiring.node.latency=0 s',
+        *settings_of_testbed(dataclasses.asdict(found)), f'edge.server.profile={tmp_path}/mine.yaml',
         *(f'edge.nodes.pi-{i}.profile={tmp_path}/mine.yaml' for i in (1, 2, 3))])
     stages = tables(run_model(prepare(scenario, origin, table=ON_TESTBED).model, trace='stages'))['stages']
     medians = {(place, stage): seconds for place, stage, seconds in stages.group_by('place', 'stage').agg(
@@ -127,6 +129,10 @@ def test_the_profile_is_what_a_simulation_reads(tmp_path: Path, *, only_broker: 
         assert medians['crypto', 'aead.open'] > opened
     else:
         assert medians['crypto', 'aead.open'] == pytest.approx(opened, rel=1e-3)
+    hardware = stages.filter(pl.col('hop') >= stages.filter(station='server-link-up')['hop'].min())
+    trips = hardware.group_by('job').agg((pl.col('finished_s').max() - pl.col('arrived_s').min()).alias('seconds'))
+    there_s, back_s = route_s(1 << 10) + DELIVER_S + LINK_S, LINK_S + answer_s(0)
+    assert trips['seconds'].median() == pytest.approx(there_s + medians['crypto', 'aead.open'] + back_s, rel=1e-2)
 
 
 def test_probes_do_not_wait_for_each_other() -> None:

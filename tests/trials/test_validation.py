@@ -43,8 +43,8 @@ def simulated(folder: Path, mistakes: Sequence[Mistake] = ()) -> Path:
     for name in map(trials.profile_name, (*TRIALS.inventory.playing(), trials.SERVER)):
         text = profile_of_testbed(name, load_profile('x86-server'), {'pqc-768': found}, found, FACTS, only_broker=False)
         (folder / f'{name}.yaml').write_text(scaled(text, SLOW))
-    described = {'scenario': 'testbed', 'is_padded': False, 'seeds': [1, 2, 3], 'deliver_s': 0.4e-3,
-                 'link_s': 0.2e-3, 'acknowledge_s': 0.9e-3,
+    (folder / 'testbed.json').write_text(json.dumps({'deliver_s': 0.4e-3, 'cable_s': 0.1e-3, 'acknowledge_s': 0.9e-3}))
+    described = {'scenario': 'testbed', 'is_padded': False, 'seeds': [1, 2, 3],
                  'mistakes': [{'name': each.name, 'title': each.title} for each in mistakes], 'configurations': [
                      {'name': each.name, 'settings': dict(each.settings), 'distributes': each.distributes}
                      for each in CONFIGURATIONS]}
