@@ -37,7 +37,7 @@ from sim.scenario import Scenario
 TRIALS, TESTBED = 'trials.json', 'testbed.json'
 PROBES = 'probes'
 SIMULATED, MISTAKEN = 'simulated', 'mistaken'
-SERVER = 'server'  # whose profile is named like a node's
+SERVER = 'server-of-testbed'  # its profile; a node may be called `server`
 LINK_RATE = '100 Gbit/s'  # of the link between broker and workers: its rate is in what was measured
 Told = Callable[[str], None]
 
@@ -115,7 +115,7 @@ def calibrate(trials: Trials, out: Path) -> None:
     like = min(node.profile for node in scenario.edge.nodes.values())
     at_server = next((node for node in fits if 'server' in trials.inventory.nodes[node].places), next(iter(fits)))
     for name, profile, node in (*((profile_name(node), like, node) for node in fits),
-                                (profile_name(SERVER), scenario.edge.server.profile, at_server)):
+                                (SERVER, scenario.edge.server.profile, at_server)):
         with complete_file(out / f'{name}.yaml') as file:
             file.write_text(profile_of_testbed(name, load_profile(profile), fits[node], broker, facts[node],
                                                only_broker=trials.inventory.padded), 'utf-8')
@@ -241,7 +241,7 @@ def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:
     """Run the model of the testbed with each configuration and seed: as it was calibrated, or with a mistake."""
     measured = json.loads((out / TESTBED).read_text('utf-8'))
     settings = [*settings_of_testbed(measured),
-                f'edge.server.profile={(out / profile_name(SERVER)).absolute()}.yaml']
+                f'edge.server.profile={(out / SERVER).absolute()}.yaml']
     folder = out / SIMULATED
     if mistake is not None:
         folder = out / MISTAKEN / mistake.name

@@ -40,7 +40,7 @@ def simulated(folder: Path, mistakes: Sequence[Mistake] = ()) -> Path:
     """Leave a folder as a validation does, its runs those of a model; return it."""
     folder.mkdir()
     found = fitted()
-    for name in map(trials.profile_name, (*TRIALS.inventory.playing(), trials.SERVER)):
+    for name in (*map(trials.profile_name, TRIALS.inventory.playing()), trials.SERVER):
         text = profile_of_testbed(name, load_profile('x86-server'), {'pqc-768': found}, found, FACTS, only_broker=False)
         (folder / f'{name}.yaml').write_text(scaled(text, SLOW))
     (folder / 'testbed.json').write_text(json.dumps({'deliver_s': 0.4e-3, 'cable_s': 0.1e-3, 'acknowledge_s': 0.9e-3}))
