@@ -32,8 +32,7 @@ CONSUMER_SLOTS = ('broker_out', 'node_in', 'node_out', 'broker_in')  # as above,
 N_SLOTS, N_CONSUMER_SLOTS = len(SLOTS), len(CONSUMER_SLOTS)
 FIRST_CONSUMER_SLOT = FIRST_SLOT - N_SLOTS
 
-# How a station chooses among those who wait.
-# Who is served next. IN_TURN: in the order of arrival, but who is AHEAD before who is not.
+# How a station chooses among those who wait. IN_TURN: in the order of arrival, but who is AHEAD before who is not.
 PRIORITY, FIFO, PREEMPTIVE, IN_TURN = range(4)
 
 # Bits of Hops.flags. MARKED: the time at which the job enters the hop is one of its outcomes (Outcomes.mark_s).

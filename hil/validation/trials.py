@@ -166,8 +166,9 @@ def measure(trials: Trials, out: Path, told: Told) -> None:
     BrokerError, RunError
         If the testbed does not start, or breaks.
     """
+    suites = trials.suites()
     left: list[_Measurement] = [_Probing(trials, node, suite, i) for node in trials.inventory.playing()
-                                for suite in trials.suites() for i in range(len(trials.effort.runs))]
+                                for suite in suites for i in range(len(trials.effort.runs))]
     left += [_Running(trials, configuration, seed) for configuration in trials.configurations
              for seed in trials.seeds()]
     left += [_Running(trials, configuration, trials.seed, '-twice') for configuration in trials.configurations]
