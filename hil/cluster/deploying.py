@@ -13,7 +13,7 @@ from hil.cluster.client import Api, ClusterError
 from hil.cluster.kinds import MADE, MANAGED, NAME, PLACE, WORKER
 from hil.cluster.manifests import cluster_of, manifests, secrets, stamped
 from hil.cluster.nodes import check_nodes, lost_nodes, node_rows
-from hil.cluster.pods import is_leaving, is_ready, name_of, node_of, problem, restarts
+from hil.cluster.pods import is_leaving, is_ready, name_of, node_of, problem, restarts, revision_of
 from hil.cluster.rights import check_rights
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def apply(api: Api, inventory: Inventory, progress: Progress = lambda _: None, *
     check_rights(api)
     check_nodes(api, inventory, objects)
     _check_namespace(api)
-    stamped(objects, hidden)
+    revisions = stamped(objects, hidden)
     wanted = sorted([*objects, *hidden], key=lambda each: MADE.index(each['kind']))
     kinds = [kind for kind in MADE if kind not in ('Namespace', 'Job')]
     there = {_label(each): each for kind in kinds for each in api.list(kind, MANAGED)}
@@ -63,7 +63,7 @@ def apply(api: Api, inventory: Inventory, progress: Progress = lambda _: None, *
         if label not in kept and each['kind'] in ('Deployment', 'Service', 'NetworkPolicy'):
             api.delete(each['kind'], name_of(each))
             done.append((label, 'removed'))
-    _wait_until_ready(api, inventory, progress, ready_s_max)
+    _wait_until_ready(api, inventory, revisions, progress, ready_s_max)
     return done
 
 
@@ -123,8 +123,12 @@ def _check_namespace(api: Api) -> None:
         raise ClusterError(f'{api.where}: the namespace {api.namespace} is being removed; wait until it is gone')
 
 
-def _wait_until_ready(api: Api, inventory: Inventory, progress: Progress, ready_s_max: float) -> None:
+def _wait_until_ready(api: Api, inventory: Inventory, revisions: frozenset[str], progress: Progress,
+                      ready_s_max: float) -> None:
     """Wait until all workers are ready, or one will not be.
+
+    A pod of an earlier revision is waited for and not judged: what ailed it may be what this one mends. Pods without a
+    node come first: nothing but room helps them.
 
     Raises
     ------
@@ -134,8 +138,9 @@ def _wait_until_ready(api: Api, inventory: Inventory, progress: Progress, ready_
     broker = _broker(inventory)
 
     def waited_for() -> list[str]:
-        pods, events = api.list('Pod', WORKERS), api.list('Event')
-        problems = [found for pod in pods if not is_leaving(pod) and (found := problem(pod, events, broker))]
+        pods, events = sorted(api.list('Pod', WORKERS), key=lambda pod: node_of(pod) != ''), api.list('Event')
+        problems = [found for pod in pods if revision_of(pod) in revisions and not is_leaving(pod)
+                    and (found := problem(pod, events, broker))]
         final = next((each for each in problems if each.is_final), None)
         if final is not None:
             raise ClusterError(final.says)

@@ -9,6 +9,7 @@ WORKER, CALIBRATION = 'iomtwin-worker', 'iomtwin-calibration'
 PLACE, NODE = 'iomtwin/place', 'iomtwin/node'  # labels of pods
 ROLE = 'iomtwin/role'  # label of nodes
 HOSTNAME = 'kubernetes.io/hostname'
+REVISION = 'iomtwin/revision'  # annotation of pods: what they were deployed as
 
 
 @dataclass(frozen=True)

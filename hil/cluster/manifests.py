@@ -11,13 +11,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import ipaddress
+import json
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hil.broker.credentials import to_environment
-from hil.cluster.kinds import HOSTNAME, NODE, PLACE, WORKER
+from hil.cluster.kinds import HOSTNAME, NODE, PLACE, REVISION, WORKER
 from hil.cluster.kustomization import Object, find, patched, read_kustomization
 from sim.errors import InputError
 
@@ -79,16 +80,22 @@ def secrets(inventory: Inventory) -> list[Object]:
     return _in_namespace(found, cluster.namespace)
 
 
-def stamped(objects: list[Object], broker_secrets: list[Object]) -> None:
-    """Mark pods with the broker that they were started for, so that they start again when it is another one.
+def stamped(objects: list[Object], broker_secrets: list[Object]) -> frozenset[str]:
+    """Mark pods with their revision: what they are made from and the broker they are started for; return all marks.
 
-    The mark is of what anybody may see; a new broker's certificate is new, whatever its passwords are.
+    With another broker a pod starts again. The mark is of what anybody may see; a new broker's certificate is new,
+    whatever its passwords are.
     """
     url = find(objects, 'ConfigMap', BROKER)['data']['url']
     ca = find(broker_secrets, 'Secret', CA)['data']['ca.pem']
-    mark = hashlib.sha256((url + ca).encode()).hexdigest()[:16]
+    marks = set()
     for each in _workloads(objects):
-        each['spec']['template']['metadata'].setdefault('annotations', {})['iomtwin/broker'] = mark
+        template = each['spec']['template']
+        made_from = json.dumps([template, url, ca], sort_keys=True)
+        mark = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+        template['metadata'].setdefault('annotations', {})[REVISION] = mark
+        marks.add(mark)
+    return frozenset(marks)
 
 
 def calibration_job(inventory: Inventory, node: str, seconds: float) -> Object:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hil.cluster.kinds import REVISION
+
 if TYPE_CHECKING:
     from hil.cluster.kustomization import Object
 
@@ -30,6 +32,11 @@ def name_of(each: Object) -> str:
 def node_of(pod: Object) -> str:
     """Return the node of a pod; empty if it has none yet."""
     return str(pod['spec'].get('nodeName', ''))
+
+
+def revision_of(pod: Object) -> str:
+    """Return what a pod was marked with when it was deployed; empty if it was not deployed from here."""
+    return str(pod['metadata'].get('annotations', {}).get(REVISION, ''))
 
 
 def is_leaving(pod: Object) -> bool:

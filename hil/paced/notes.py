@@ -162,8 +162,7 @@ def why_invalid(notes: Notes, latencies: Mapping[str, float], steal: float) -> l
                              f'{1e3 * (late_s - usual_s):.2f} ms later than that; expected at most '
                              f'{1e3 * allowed_s:.2f} ms each: give the twin a processor of its own, or less to do')
     if steal > STEAL_MAX:
-        found.append(f'{100 * steal:.1f} % of the processor time went to other guests of the host; expected at most '
-                     f'{100 * STEAL_MAX:g} %')
+        found.append(stolen(steal))
     if notes.blocked:
         since_s, reason = min(notes.blocked)
         found.append(f'the broker stopped taking messages {since_s:.1f} s after the beginning ({reason}); '
@@ -174,6 +173,12 @@ def why_invalid(notes: Notes, latencies: Mapping[str, float], steal: float) -> l
               f'least {100 * CPU_SHARE_MIN:g} %: something else ran on its node'
               for stage, share in shares.iter_rows() if share < CPU_SHARE_MIN and stage not in WAITS]
     return found
+
+
+def stolen(steal: float) -> str:
+    """Return in a line that too large a share of the processors' time was stolen."""
+    return (f'{100 * steal:.1f} % of the processor time went to other guests of the host; expected at most '
+            f'{100 * STEAL_MAX:g} %')
 
 
 def median_latencies(recording: Recording) -> dict[str, float]:

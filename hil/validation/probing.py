@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from hil.inventory import Inventory
+from hil.paced.notes import STEAL_MAX, stolen
 from hil.paced.running import execute, plan
 from sim.errors import RunError
 from sim.loading import load
@@ -70,6 +71,10 @@ class Probe:
         self.work.write_parquet(folder / WORK)
         told = {'prefetch': self.prefetch, 'model_bytes': self.model_bytes, 'facts': self.facts}
         (folder / FACTS).write_text(json.dumps(told, indent=1) + '\n', 'utf-8')
+
+    def invalid_because(self) -> list[str]:
+        """Return why the probe says less of the testbed than of its host; a burst may be late, that is what it is."""
+        return [stolen(self.facts['steal'])] if self.facts['steal'] > STEAL_MAX else []
 
     @classmethod
     def read(cls, folder: Path) -> 'Probe':

@@ -6,9 +6,9 @@
                          probes ─────────────────► probes/<node>/... ── fit ──► testbed.json, profiles
     with these, the same configurations, seeds ──► simulated/<configuration>/seed-<n>, mistaken/<mistake>/...
 
-Calibration and comparison share no run, but they share the hour: a machine whose speed drifts does so in both. A run
-that is not valid is made again, a few times; all that were made stay, and `analysis.validation` takes the valid ones.
-What is done is not done again after an interruption.
+Calibration and comparison share no run, but they share the hour: a machine whose speed drifts does so in both. What is
+not valid is made again, a few times; all that were made stay, and `analysis.validation` takes the valid runs. What is
+done is not done again after an interruption.
 """
 
 import json
@@ -30,7 +30,7 @@ from sim.flows import ON_TESTBED
 from sim.loading import load
 from sim.profiles import load_profile
 from sim.results.contents import write_run
-from sim.results.folder import complete_file, complete_folder
+from sim.results.folder import Run, complete_file, complete_folder
 from sim.running import execute_lowered, prepare, with_seed
 from sim.scenario import Scenario
 
@@ -51,7 +51,7 @@ class Trials:
     n_replicates
         Seeds of each configuration.
     n_repeats
-        How often a run that is not valid is made again.
+        How often a run or probe that is not valid is made again.
     """
 
     scenario: str
@@ -106,7 +106,7 @@ def calibrate(trials: Trials, out: Path) -> None:
         If they say too little, or contradict each other.
     """
     suites = trials.suites()
-    probes = {node: {suite: [Probe.read(folder) for folder in sorted((out / PROBES / node / suite).iterdir())]
+    probes = {node: {suite: [_Probing(trials, node, suite, i).read(out) for i in range(len(trials.effort.runs))]
                      for suite in suites} for node in trials.inventory.playing()}
     fits = {node: {suite: fit(found) for suite, found in by_suite.items()} for node, by_suite in probes.items()}
     facts = {node: by_suite[suites[0]][0].facts for node, by_suite in probes.items()}
@@ -167,8 +167,9 @@ def measure(trials: Trials, out: Path, told: Told) -> None:
         If the testbed does not start, or breaks.
     """
     suites = trials.suites()
-    left: list[_Measurement] = [_Probing(trials, node, suite, i) for node in trials.inventory.playing()
-                                for suite in suites for i in range(len(trials.effort.runs))]
+    left: list[_Probing | _Running] = [
+        _Probing(trials, node, suite, i) for node in trials.inventory.playing() for suite in suites
+        for i in range(len(trials.effort.runs))]
     left += [_Running(trials, configuration, seed) for configuration in trials.configurations
              for seed in trials.seeds()]
     left += [_Running(trials, configuration, trials.seed, '-twice') for configuration in trials.configurations]
@@ -176,14 +177,14 @@ def measure(trials: Trials, out: Path, told: Told) -> None:
     n_all = len(left)
     while left:
         now = left.pop(0)
-        if (out / now.folder()).is_dir():
-            continue  # done before an interruption
-        told(f'{now.title()}: {n_all - len(left)} of {n_all} on the testbed')
-        with complete_folder(out / now.folder()) as folder:
-            invalid_because = now.make(folder)
-        if invalid_because:
-            told(f'not valid: {invalid_because[0]}')
-            if isinstance(now, _Running) and now.attempt < trials.n_repeats:
+        if is_new := not (out / now.folder()).is_dir():  # or it was done before an interruption
+            told(f'{now.title()}: {n_all - len(left)} of {n_all} on the testbed')
+            with complete_folder(out / now.folder()) as folder:
+                now.make(folder)
+        if invalid_because := now.invalid_because(out):
+            if is_new:
+                told(f'not valid: {invalid_because[0]}')
+            if now.attempt < trials.n_repeats:
                 left.append(replace(now, attempt=now.attempt + 1))
                 n_all += 1
 
@@ -196,18 +197,27 @@ class _Probing:
     node: str
     suite: str
     i: int
+    attempt: int = 0
 
     def folder(self) -> Path:
-        return Path(PROBES, self.node, self.suite, f'run-{self.i + 1:02}')
+        return Path(PROBES, self.node, self.suite, f'run-{self.i + 1:02}{_again(self.attempt)}')
 
     def title(self) -> str:
         return f'{self.node}, {self.suite}, probe {self.i + 1}'
 
-    def make(self, folder: Path) -> Sequence[str]:
+    def make(self, folder: Path) -> None:
         inventory = self.trials.inventory.model_copy(update={'padded': False})  # or workers would wait
         probe(inventory.with_crypto_on(self.node), self.suite, self.trials.effort, self.i, self.trials.seed).write(
             folder)
-        return ()
+
+    def invalid_because(self, out: Path) -> Sequence[str]:
+        return Probe.read(out / self.folder()).invalid_because()
+
+    def read(self, out: Path) -> Probe:
+        """Return what was measured; of several attempts, where the host took the least."""
+        attempts = (replace(self, attempt=k).folder() for k in range(self.trials.n_repeats + 1))
+        return min((Probe.read(out / folder) for folder in attempts if (out / folder).is_dir()),
+                   key=lambda found: found.facts['steal'])
 
 
 @dataclass(frozen=True)
@@ -221,21 +231,22 @@ class _Running:
     attempt: int = 0
 
     def folder(self) -> Path:
-        again = f'-again-{self.attempt}' if self.attempt else ''
-        return Path('hil', self.configuration.name, f'seed-{self.seed}{self.suffix}{again}')
+        return Path('hil', self.configuration.name, f'seed-{self.seed}{self.suffix}{_again(self.attempt)}')
 
     def title(self) -> str:
         return f'{self.configuration.name}, seed {self.seed}'
 
-    def make(self, folder: Path) -> Sequence[str]:
+    def make(self, folder: Path) -> None:
         scenario, origin = self.trials.loaded(self.configuration)
-        execution = execute(plan(with_seed(scenario, self.seed), origin, self.trials.inventory))
-        assert execution.hardware is not None
-        write_run(folder, execution)
-        return execution.hardware.invalid_because
+        write_run(folder, execute(plan(with_seed(scenario, self.seed), origin, self.trials.inventory)))
+
+    def invalid_because(self, out: Path) -> Sequence[str]:
+        reasons: Sequence[str] = Run(out / self.folder()).manifest['invalid_because']
+        return reasons
 
 
-_Measurement = _Probing | _Running
+def _again(attempt: int) -> str:
+    return f'-again-{attempt}' if attempt else ''
 
 
 def simulate(trials: Trials, out: Path, mistake: Mistake | None = None) -> None:

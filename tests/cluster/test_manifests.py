@@ -10,10 +10,11 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
+from hil.cluster.kinds import REVISION
 from hil.cluster.kustomization import Object, patched, read_kustomization
-from hil.cluster.manifests import EXTRA, K3S, calibration_job, manifests
+from hil.cluster.manifests import CA, EXTRA, K3S, calibration_job, manifests, stamped
 from hil.cluster.rights import RIGHTS
-from hil.inventory import load_inventory
+from hil.inventory import Inventory, load_inventory
 from sim.errors import InputError
 from sim.yaml_writing import written_documents
 
@@ -146,6 +147,27 @@ def test_workers_are_where_the_inventory_has_them() -> None:
         {'secretRef': {'name': 'iomtwin-broker-server'}}]
     assert all(spec['selector']['matchLabels'].items() <= spec['template']['metadata']['labels'].items()
                for spec in extras.values())
+
+
+def test_a_revision_is_what_pods_are_made_from_and_their_broker() -> None:
+    """Each workload has its own, on its pods; another image or certificate gives others, another password does not."""
+    lab = load_inventory('lab').following((2, 1, 0))
+    assert lab.cluster is not None
+    another = lab.model_copy(update={'cluster': lab.cluster.model_copy(update={'image': 'localhost/another:1'})})
+
+    def revisions(inventory: Inventory, **data: str) -> frozenset[str]:
+        objects = manifests(inventory)
+        hidden = [{'kind': 'Secret', 'metadata': {'name': CA}, 'data': {'ca.pem': 'a', 'password': 'x'} | data}]
+        found = stamped(objects, hidden)
+        of_pods = [each['spec']['template']['metadata']['annotations'][REVISION] for each in objects
+                   if each['kind'] in ('DaemonSet', 'Deployment')]
+        assert sorted(of_pods) == sorted(found)
+        return found
+
+    assert len(revisions(lab)) == 2
+    assert revisions(lab) == revisions(lab, password='y')
+    assert not revisions(lab) & revisions(another)
+    assert not revisions(lab) & revisions(lab, **{'ca.pem': 'b'})
 
 
 def test_the_shipped_role_is_the_table_of_rights() -> None:

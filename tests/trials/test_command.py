@@ -1,6 +1,7 @@
 """`iomtwin validate --quick` as it is typed: a real broker, real workers, and the model of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,10 @@ def validated(folder: Path) -> tuple[Path, int, str, str]:
 
 @pytest.mark.usefixtures('rabbitmq')
 def test_quick_compares_a_testbed_with_its_model(tmp_path: Path) -> None:
-    """Both worlds have all runs, and the profiles what was measured. A machine too busy for a valid run says so."""
+    """Both worlds have all runs, and the profiles what was measured. A machine too busy for a valid run says so.
+
+    With `--resume` what is missing is made, and nothing else.
+    """
     out, code, printed, errors = validated(tmp_path)
     profile = load_profile(out / 'testbed-localhost.yaml')
     assert {('broker.route', 'any'), ('broker.answer', 'any'), ('aead.seal', 'Ascon-AEAD128')} <= profile.costs.keys()
@@ -55,3 +59,15 @@ def test_quick_compares_a_testbed_with_its_model(tmp_path: Path) -> None:
     code, printed, errors = ended(start('validate', *SHORT, '--out', out))
     assert (code, printed, errors.count('\n')) == (2, '', 1)
     assert '--resume' in errors
+    gone = out / 'hil' / 'sequential' / 'seed-2'
+    shutil.rmtree(gone)
+    (out / 'testbed.json').unlink()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob('*/*/*/*/probe.json')} | {
+        path: path.stat().st_mtime_ns for path in out.glob('*/*/*/manifest.json')}
+    code, printed, errors = ended(start('validate', *SHORT, '--out', out, '--resume'), 900)
+    made = [line for line in errors.splitlines() if 'on the testbed' in line]
+    assert len(made) == 1
+    assert 'sequential, seed 2:' in made[0]
+    assert (gone / 'manifest.json').is_file()
+    assert (out / 'testbed.json').is_file()
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
