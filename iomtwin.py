@@ -41,6 +41,7 @@ def main() -> None:
             stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]  # what a terminal cannot show
     with leaving():
         code = _ended(sys.argv[1:])
+    exec('')  # an interrupt that went through another exec, as of a dataclass, would else end Python by the signal
     if code:
         sys.exit(code)
 

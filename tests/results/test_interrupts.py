@@ -66,6 +66,17 @@ def test_an_interrupt_is_one_whatever_a_library_makes_of_it(
     assert signal.getsignal(number) == before
 
 
+def test_an_interrupt_in_code_that_is_a_string_ends_with_the_same_code(tmp_path: Path) -> None:
+    """Python remembers an interrupt that went through `exec`, whoever catches it, and ends by the signal: we do not."""
+    (tmp_path / 'odd.py').write_text('import iomtwin\n'
+                                     "iomtwin.app.command('odd')(lambda: exec('raise KeyboardInterrupt'))\n"
+                                     'iomtwin.main()\n')
+    done = subprocess.run([sys.executable, '-m', 'odd', 'odd'], capture_output=True, text=True, check=False,
+                          env=os.environ | {'PYTHONPATH': f'{ROOT}:{tmp_path}'})
+    assert done.returncode == 130
+    assert 'iomtwin: interrupted' in done.stderr
+
+
 def test_an_error_without_an_interrupt_stays_what_it_is() -> None:
     """An error of the work itself, within `unwinding`."""
     with pytest.raises(ZeroDivisionError), unwinding():
