@@ -1,5 +1,6 @@
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,9 @@ from tests.engines import ENGINES, Engine
 settings.register_profile('reproducible', deadline=None, derandomize=True, print_blob=True)
 settings.load_profile('reproducible')
 
+
+ROOT = Path(__file__).resolve().parent
+LONGEST = ('test_readme.py', 'trials/test_command.py')
 
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would everything that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,8 +46,8 @@ def broker(rabbitmq: None) -> Iterator[PrivateBroker]:  # noqa: ARG001 - a fixtu
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the README's commands, which take longest: else all other processes wait for them in the end."""
-    items.sort(key=lambda item: item.path.name != 'test_readme.py')
+    """Begin with what takes minutes, or all other processes wait for it in the end: the README, and a validation."""
+    items.sort(key=lambda item: str(item.path.relative_to(ROOT)) not in LONGEST)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
