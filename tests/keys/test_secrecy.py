@@ -21,8 +21,11 @@ def spellings(secret: bytes) -> list[str]:
 
 
 def secrets_of(hospital: Hospital) -> list[bytes]:
-    """Return all secrets that live in a hospital at the moment, and those that were given by hand."""
-    live = [each.reveal() for each in gc.get_objects() if isinstance(each, Secret) and each._value]
+    """Return all secrets that live in a hospital at the moment, and those that were given by hand.
+
+    Other tests of the process may have left weak proxies of what is gone; to ask for their class is an error.
+    """
+    live = [each.reveal() for each in gc.get_objects() if type(each) is Secret and each._value]
     return [*live, *(each.secret for each in hospital.commissions)]
 
 
