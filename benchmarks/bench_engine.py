@@ -37,8 +37,7 @@ DAY = ('duration=24 h', 'starts_at=00:00', 'learning.rounds=100', 'learning.paus
 NOTES = (
     'Hops are services, link crossings and waits, each segment counted; segments are the link crossings after the '
     'warm-up.\nNothing is traced. Peak memory is that of the whole process, about 170 MiB of it the interpreter and '
-    'the compiler.\nA row is the best of its repetitions, as other work only slows one down: 15 of the compiled star, '
-    'whose runs are the\nshortest, 5 of the star on plain SimPy, 3 of the compiled rich star, 1 of all else.')
+    'the compiler.\nA row is the best of its runs, as other work only slows one down.')
 COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ('case', lambda row: row['case']),
     ('engine', lambda row: row['engine']),
@@ -47,6 +46,7 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ('hops', lambda row: f'{row["hops"]:,}'),
     ('hops/message', lambda row: f'{row["hops"] / row["messages"]:.1f}'),
     ('segments', lambda row: f'{row["segments"]:,}'),
+    ('runs', lambda row: str(row.get('repetitions', 1))),
     ('build s', lambda row: f'{row["build_s"]:.2f}'),
     ('run s', lambda row: f'{row["seconds"]:.2f}'),
     ('messages/s', lambda row: f'{row["messages"] / row["seconds"]:,.0f}'),

@@ -161,8 +161,7 @@ def why_invalid(notes: Notes, latencies: Mapping[str, float], steal: float) -> l
                 found.append(f'{flow}: half of the {what} {1e3 * usual_s:.2f} ms late or more, and 1 % of them '
                              f'{1e3 * (late_s - usual_s):.2f} ms later than that; expected at most '
                              f'{1e3 * allowed_s:.2f} ms each: give the twin a processor of its own, or less to do')
-    if steal > STEAL_MAX:
-        found.append(stolen(steal))
+    found += why_stolen(steal)
     if notes.blocked:
         since_s, reason = min(notes.blocked)
         found.append(f'the broker stopped taking messages {since_s:.1f} s after the beginning ({reason}); '
@@ -175,10 +174,12 @@ def why_invalid(notes: Notes, latencies: Mapping[str, float], steal: float) -> l
     return found
 
 
-def stolen(steal: float) -> str:
-    """Return in a line that too large a share of the processors' time was stolen."""
-    return (f'{100 * steal:.1f} % of the processor time went to other guests of the host; expected at most '
-            f'{100 * STEAL_MAX:g} %')
+def why_stolen(steal: float) -> list[str]:
+    """Return in a line that too large a share of the processors' time went to other guests; nothing if it did not."""
+    if steal <= STEAL_MAX:
+        return []
+    told = f'{100 * steal:.1f} % of the processor time went to other guests of the host'
+    return [f'{told}; expected at most {100 * STEAL_MAX:g} %']
 
 
 def median_latencies(recording: Recording) -> dict[str, float]:

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from hil.inventory import Inventory
-from hil.paced.notes import STEAL_MAX, stolen
+from hil.paced.notes import why_stolen
 from hil.paced.running import execute, plan
 from sim.errors import RunError
 from sim.loading import load
@@ -74,7 +74,7 @@ class Probe:
 
     def invalid_because(self) -> list[str]:
         """Return why the probe says less of the testbed than of its host; a burst may be late, that is what it is."""
-        return [stolen(self.facts['steal'])] if self.facts['steal'] > STEAL_MAX else []
+        return why_stolen(self.facts['steal'])
 
     @classmethod
     def read(cls, folder: Path) -> 'Probe':
