@@ -96,8 +96,8 @@ def _check(scenario: Scenario) -> None:
     if scenario.keys is not None:
         raise InputError(f'{scenario.name}: keys: the life of keys is not done on hardware; set keys=null')
     if crypto.learning_keys == 'group':
-        raise InputError(f'{scenario.name}: crypto.learning_keys: workers do not know group keys; expected per-round '
-                         'or session')
+        raise InputError(f'{scenario.name}: crypto.learning_keys: workers do not know group keys; write per-round or '
+                         'established')
 
 
 def _chains(model: Model, row: int, places: frozenset[Place]) -> dict[int, Chain]:

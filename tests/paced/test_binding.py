@@ -61,7 +61,8 @@ def test_what_is_not_bound_is_simulated() -> None:
 
 REFUSED = {
     'keys that live': (['keys.overlap=10 s'], 'keys'),
-    'a group key': (['crypto.learning_keys=group'], 'crypto.learning_keys'),
+    'a group key': (['crypto.learning_keys=group'],
+                    'crypto.learning_keys: workers do not know group keys; write per-round or established'),
     'more than a worker holds': (['crypto.prefetch=1001'], 'crypto.prefetch: 1,001; expected at most 1,000'),
     'no shipped suite': (['crypto.kem=ML-KEM-512'], 'crypto.suite'),
 }
