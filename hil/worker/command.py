@@ -126,7 +126,7 @@ class OptionParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the arguments."""
-        raise InputError(f'worker: {message}; iomtwin worker --help lists the options')
+        raise InputError(f'{message}; {self.prog} --help lists the options')
 
 
 def _parser() -> argparse.ArgumentParser:

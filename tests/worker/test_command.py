@@ -1,14 +1,17 @@
 """The command of a worker: what is wrong with its arguments is one line and code 2, before any broker is looked for."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from hil.calibration import __main__ as calibration
 from hil.wire.message import KeyId
-from hil.worker import command
+from hil.worker import command, standby
 from hil.worker.keys import KeyStore
 from sim.errors import InputError
 
@@ -79,6 +82,15 @@ def test_keys_come_back_as_they_were() -> None:
     """What the twin writes is what the worker holds; the private keys of others are not in it."""
     assert KeyStore.from_json(json.loads(json.dumps(KEYS.to_json()))) == KEYS
     assert repr(KEYS) == 'KeyStore()'
+
+
+@pytest.mark.parametrize(('run', 'name'), [
+    (command.work, 'iomtwin worker'), (standby.stand_by, 'python -m hil.worker.standby'),
+    (calibration.run, 'python -m hil.calibration')])
+def test_each_command_names_its_own_help(run: Callable[[Sequence[str]], None], name: str) -> None:
+    """An option that there is not: where the options are listed is what was called."""
+    with pytest.raises(InputError, match=f'; {re.escape(name)} --help lists the options$'):
+        run(['--speed', '3'])
 
 
 def test_both_doors_lead_to_the_same_command() -> None:
