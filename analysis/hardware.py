@@ -31,8 +31,7 @@ def hardware_tables(run: Run) -> RenderableType:
     if ('rounds_begun', None, None) in rows:
         parts.append(Text(f'Federated learning: {rounds_said(run.summary)}.'))
     parts.append(Text(pace(run)))
-    parts += [Text(f'Not valid, and never averaged: {reason}.', style='bold red')
-              for reason in run.manifest.get('invalid_because', [])]
+    parts += [Text(f'Not valid, and never averaged: {reason}.', style='bold red') for reason in run.reasons()]
     return Group(*parts)
 
 

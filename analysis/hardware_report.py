@@ -4,8 +4,6 @@ Whole jobs stand apart from what workers measured, and every table says in its t
 devices and stations, of which hardware measures nothing, and single messages: they are in chains.parquet.
 """
 
-from typing import Any
-
 import polars as pl
 from matplotlib.figure import Figure
 
@@ -25,19 +23,11 @@ def render_hardware(run: Run) -> str:
     chains = run.table('chains')
     return render_page(
         'hardware.html', manifest=manifest, scenario=scenario, summary=run.summary, scenario_text=run.scenario_text,
-        facts=manifest['hardware'], reasons=_reasons(manifest), warnings=manifest.get('warnings', ()), head=head(run),
+        facts=manifest['hardware'], reasons=run.reasons(), warnings=manifest.get('warnings', ()), head=head(run),
         asked=asked(scenario, manifest.get('security')), flows=whole_sheet(run), outcomes=outcome_sheet(rows),
         deadlines=deadline_sheet(rows), chains=chain_sheet(run), stages=stage_sheet(run), pacing=pace_sheet(run),
         pace=pace(run), nodes=node_sheet(run), measured=measured(scenario), warm_up_s=seconds(scenario['warm_up']),
         **learning_parts(run), figures=drawn(_figures(chains.filter(pl.col('is_counted')), run.table('rounds'))))
-
-
-def _reasons(manifest: dict[str, Any]) -> list[str]:
-    """Return why a run does not count; nothing if it does."""
-    if manifest.get('is_valid', True):
-        return []
-    found = manifest.get('invalid_because') or ['the manifest does not say why']
-    return [found] if isinstance(found, str) else found
 
 
 def _figures(chains: pl.DataFrame, rounds: pl.DataFrame) -> dict[str, tuple[Figure, str]]:

@@ -82,7 +82,7 @@ def render(run: Run) -> str:
     return render_page(
         'report.html',
         manifest=run.manifest, warnings=run.manifest.get('warnings', ()), scenario=scenario, summary=run.summary,
-        scenario_text=run.scenario_text, invalid_because=_reasons(run.manifest),
+        scenario_text=run.scenario_text, invalid_because='; '.join(run.reasons()),
         asked=asked(scenario, run.manifest.get('security')),
         tiles=tiles(rows, classes), flows=flow_sheet(rows), outcomes=outcome_sheet(rows),
         deadlines=deadline_sheet(rows), crypto=crypto_sheet(rows), causes=cause_sheet(rows), keys=key_sheet(rows),
@@ -198,8 +198,3 @@ def _figures(run: Run, classes: pl.DataFrame, rounds: pl.DataFrame) -> dict[str,
     if rounds.height:
         found['rounds'] = figures.rounds_figure(rounds), 'Duration of each round of learning, and its clients'
     return found
-
-
-def _reasons(manifest: Tree) -> str:
-    found = manifest.get('invalid_because') or 'the manifest does not say why'
-    return found if isinstance(found, str) else '; '.join(map(str, found))

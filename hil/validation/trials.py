@@ -241,8 +241,7 @@ class _Running:
         write_run(folder, execute(plan(with_seed(scenario, self.seed), origin, self.trials.inventory)))
 
     def invalid_because(self, out: Path) -> Sequence[str]:
-        reasons: Sequence[str] = Run(out / self.folder()).manifest['invalid_because']
-        return reasons
+        return Run(out / self.folder()).reasons()
 
 
 def _again(attempt: int) -> str:

@@ -64,6 +64,13 @@ class Run:
         """Whether it is a run on hardware."""
         return bool(self.manifest.get('world') == 'hil')
 
+    def reasons(self) -> list[str]:
+        """Return why the run must not be averaged with others; nothing if it may be."""
+        if self.manifest.get('is_valid', True):
+            return []
+        found: str | list[str] = self.manifest.get('invalid_because') or 'its manifest does not say why'
+        return [found] if isinstance(found, str) else found
+
     def check_valid(self) -> None:
         """Return if the run may be compared with others, and averaged.
 
@@ -72,8 +79,7 @@ class Run:
         InputError
             If it may not, with the first reason.
         """
-        if not self.manifest.get('is_valid', True):
-            reasons = self.manifest.get('invalid_because') or ['its manifest does not say why']
+        if reasons := self.reasons():
             raise InputError(f"'{self.folder}' is not valid ({reasons[0]}); leave it out, or make it again")
 
     def table(self, name: str) -> pl.DataFrame:

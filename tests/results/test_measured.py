@@ -4,6 +4,7 @@ The folders are those of a simulated run whose manifest and summary are changed,
 `tests/paced` has real ones.
 """
 
+import io
 import json
 import re
 import shutil
@@ -13,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from analysis.compare import SIMULATED_ONLY, compare
 from analysis.comparison_report import Side, render_comparison
+from analysis.hardware import hardware_tables
 from analysis.report import write_report
 from analysis.sheets import comparison_sheet
 from analysis.statistics import welch_interval
@@ -80,6 +83,30 @@ def test_a_page_says_first_whether_the_run_counts_and_on_what(measure: Measure) 
     assert not re.findall(LOADS, page)
     assert {repr(row['p95']) for row in run.summary if row['metric'].startswith('measured_')} <= set(
         re.findall(r'<data value="([^"]+)"', page))
+
+
+@pytest.mark.parametrize(('is_valid', 'because', 'reasons'), [
+    (True, None, []), (False, ['late', 'throttled'], ['late', 'throttled']), (False, 'late', ['late']),
+    (False, None, ['its manifest does not say why']), (False, [], ['its manifest does not say why'])])
+def test_reasons_are_told_alike_wherever_they_are(measure: Measure, *, is_valid: bool, because: object,
+                                                  reasons: list[str]) -> None:
+    """A list, a text, or nothing: page, terminal and whoever wants to average it give the same reasons."""
+    folder = measure('a').folder
+    path = folder / 'manifest.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'is_valid': is_valid, 'invalid_because': because}))
+    run = read_run(folder)
+    told = 'Not valid, and never averaged: '
+    assert run.reasons() == reasons
+    assert re.findall(rf'{told}([^<]*)\.</p>', write_report(folder).read_text()) == reasons
+    console = Console(width=200, file=io.StringIO())
+    console.print(hardware_tables(run))
+    assert isinstance(console.file, io.StringIO)
+    assert re.findall(rf'{told}(.*)\.', console.file.getvalue()) == reasons
+    if reasons:
+        with pytest.raises(InputError, match=rf'is not valid \({reasons[0]}\)'):
+            run.check_valid()
+    else:
+        run.check_valid()
 
 
 def test_a_page_of_a_good_run_has_nothing_in_red(measure: Measure) -> None:
