@@ -16,7 +16,7 @@ amount                meaning
 ``confirmation``      bytes that a confirming or authenticating tag is over: a hash of what was said
 ``record``            bytes of a key and what belongs to it: whose it is, its epoch, how long it is valid
 ``acknowledgement``   bytes that name a record
-a message's name      its bytes, all of them there because of cryptography: `wire.KEY_MESSAGES`
+a message's name      its bytes, all of them there because of cryptography: `key_life.key_messages`
 ====================  =================================================================================
 """
 
