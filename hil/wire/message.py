@@ -15,7 +15,6 @@ VERSION = 1
 SLIP_MAX = 16  # legs; no flow has more places in a row
 STAGES_MAX = 16  # of one leg, that are timed
 PLAIN = 255  # in place of the stage that sealed a body
-JOB_MAX = 2**64 - 1
 _ASSOCIATED = struct.Struct('>15sH16sQBBB16s16s16sQ')
 _LABEL = b'iomtwin message'
 
