@@ -273,10 +273,10 @@ class PacedEngine(Engine):
             self._at(happening.received_ns, job, (job, chain, reply), self._returns)
             self._send_held()
 
-    def _at(self, stamp_ns: int, job: Job, subject: object, act: object) -> None:
+    def _at(self, stamp_ns: int, job: Job, subject: object, act: Callable[[Occurrence], None]) -> None:
         """Plan what follows from something outside: at the time of its stamp, or now if that is over."""
         due_s = max(self._elapsed_s(stamp_ns), self.env.now)
-        self.env.at(due_s, event_key(ARRIVE, job.key, 0, 0, job.attempt), act, subject)  # type: ignore[arg-type]
+        self.env.at(due_s, event_key(ARRIVE, job.key, 0, 0, job.attempt), act, subject)
 
     def _is_prepared(self, event: Occurrence) -> None:
         job, chain, due_s, message = event._value

@@ -28,6 +28,7 @@ from hil.validation.testbed_profile import pooled, profile_of_testbed
 from sim.errors import InputError
 from sim.flows import ON_TESTBED
 from sim.loading import load
+from sim.origin import Origin
 from sim.profiles import load_profile
 from sim.results.contents import write_run
 from sim.results.folder import Run, complete_file, complete_folder
@@ -63,7 +64,7 @@ class Trials:
     seed: int = 1
     n_repeats: int = 2
 
-    def loaded(self, configuration: Configuration, *more: str) -> Any:
+    def loaded(self, configuration: Configuration, *more: str) -> tuple[Scenario, Origin]:
         """Return a configuration's scenario and its origin."""
         return load(self.scenario, [*self.overrides, *configuration.overrides(), *more])
 
