@@ -60,9 +60,9 @@ SUBJECT_BYTES = 16  # a subject's id
 KEY_HEADER_BYTES = 1 + 1 + SUBJECT_BYTES + 8  # kind, version, subject's id, epoch
 KEY_NONCE_BYTES = 32
 KEY_BYTES = 32  # a session key or a group key
-CERTIFICATE_FIELDS_BYTES = 16 + 8 + 8 + 8  # subject's id, serial number, valid from, valid until
-KEY_RECORD_BYTES = 16 + 8 + 8 + KEY_BYTES  # id of a subject or a group, epoch, valid until, the key
-ACKNOWLEDGED_BYTES = 16 + 8  # id and epoch of a record that a place has taken
+CERTIFICATE_FIELDS_BYTES = SUBJECT_BYTES + 8 + 8 + 8  # subject's id, serial number, valid from, valid until
+KEY_RECORD_BYTES = SUBJECT_BYTES + 8 + 8 + KEY_BYTES  # id of a subject or a group, epoch, valid until, the key
+ACKNOWLEDGED_BYTES = SUBJECT_BYTES + 8  # id and epoch of a record that a place has taken
 NOTICE_FIELDS_BYTES = 8  # revoked since
 CONFIRMATION_BYTES = 32  # what a confirming tag is over: a hash of all that was said
 

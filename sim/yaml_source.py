@@ -32,7 +32,7 @@ from sim.errors import InputError
 
 FILE_BYTES_MAX = 1 << 20  # a hospital of a thousand classes is smaller
 DEPTH_MAX = 12  # the schema of scenarios is six deep
-VALUES_MAX = 60_000  # with keys; twice the most listed arrivals there can be, and two seconds of reading
+VALUES_MAX = 60_000  # with keys; two seconds of reading: long lists of arrivals are CSV files
 NUMBER_CHARS_MAX = 400  # a float has 309 digits before its point, and Python refuses to write an integer of 4,300
 # What YAML 1.2 (5.1) lets stand in a text; an escape such as "\0" can spell the others.
 REFUSED = re.compile('[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')

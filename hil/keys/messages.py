@@ -25,6 +25,7 @@ from sim.wire import (
     BOOT_ID_BYTES,
     KEM_CIPHERTEXT_BYTES,
     KEM_PUBLIC_KEY_BYTES,
+    KEY_BYTES,
     KEY_HEADER_BYTES,
     KEY_NONCE_BYTES,
     KEY_RECORD_BYTES,
@@ -38,7 +39,7 @@ from sim.wire import (
 
 VERSION = 1
 HEADER = struct.Struct(f'>BB{SUBJECT_BYTES}sQ')  # kind, version, subject's id, epoch
-RECORD = struct.Struct(f'>{SUBJECT_BYTES}sQQ32s')  # id of a subject or a group, epoch, valid until, its key
+RECORD = struct.Struct(f'>{SUBJECT_BYTES}sQQ{KEY_BYTES}s')  # id of a subject or a group, epoch, valid until, its key
 ACKNOWLEDGED = struct.Struct(f'>{SUBJECT_BYTES}sQ')  # id and epoch of a record
 SINCE = struct.Struct('>Q')  # unix seconds
 COUNT_BITS = 32  # of an epoch: the count within one enrolment

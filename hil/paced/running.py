@@ -38,8 +38,8 @@ from sim.running import Hardware as Measured
 from sim.scenario import Scenario
 from sim.sources import Arrivals
 
-CHAINS_MAX = 2_000  # in flight; a queue takes 10,000
-BYTES_MAX = 64 << 20  # in flight; a queue takes 128 MiB
+CHAINS_MAX = 2_000  # in flight; less than `topology.Limits.messages_max`
+BYTES_MAX = 64 << 20  # in flight; less than `topology.Limits.bytes_max`
 LOADING_S = 1.0  # from the first arrival on, simulated before the clock starts
 HELLO_S_MAX = 60.0  # for all workers to say that they are there, when those of this machine are ready
 FAR_HELLO_S_MAX = 600.0  # for those elsewhere, which people start
