@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hil.broker.credentials import to_environment
-from hil.cluster.kinds import HOSTNAME, NODE, PLACE, REVISION, WORKER
+from hil.cluster.kinds import CALIBRATION, HOSTNAME, NODE, PLACE, REVISION, WORKER
 from hil.cluster.kustomization import Object, find, patched, read_kustomization
 from sim.errors import InputError
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 K3S = Path(__file__).resolve().parents[2] / 'k3s'
 EXTRA, BROKER, CA, RABBITMQ = 'iomtwin-extra', 'iomtwin-broker', 'iomtwin-broker-ca', 'iomtwin-rabbitmq'
-CALIBRATION_JOB = 'iomtwin-calibration'
 LABELS = {'app.kubernetes.io/part-of': 'iomtwin', 'app.kubernetes.io/managed-by': 'iomtwin'}
 # What a Secret's file may be: the certificates, configuration and users that k3s/prepare_broker.py writes.
 BROKER_FILES = ('ca.pem', 'definitions.json', 'rabbitmq.conf', 'server.key', 'server.pem')
@@ -102,7 +101,7 @@ def calibration_job(inventory: Inventory, node: str, seconds: float) -> Object:
     """Return the Job that calibrates a node of an inventory."""
     cluster = cluster_of(inventory)
     (job,) = read_kustomization(K3S / 'calibration')
-    job['metadata']['name'] = f'{CALIBRATION_JOB}-{node}'
+    job['metadata']['name'] = f'{CALIBRATION}-{node}'
     pod = job['spec']['template']['spec']
     pod['nodeSelector'][HOSTNAME] = node
     pod['containers'][0]['args'] = [f'--name={node}', f'--seconds={seconds:g}']

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hil.cluster.client import Api, ClusterError
 from hil.cluster.kinds import ROLE, WORKER
 from hil.cluster.kustomization import Object, find
-from hil.cluster.pods import name_of
+from hil.cluster.pods import condition, name_of
 from sim.errors import suggestion
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def node_rows(api: Api, inventory: Inventory) -> list[dict[str, str]]:
 
 def lost_nodes(api: Api) -> set[str]:
     """Return the nodes that are not ready: what was on them is not heard of."""
-    return {name_of(each) for each in api.list('Node') if _ready(each).get('status') != 'True'}
+    return {name_of(each) for each in api.list('Node') if condition(each, 'Ready').get('status') != 'True'}
 
 
 def node_facts(api: Api) -> dict[str, dict[str, str]]:
@@ -66,7 +66,7 @@ def _troubles(node: Object, architectures: tuple[str, ...]) -> Iterator[str]:
     if labels.get(ROLE) != 'worker':
         yield (f'has no label {ROLE}=worker, by which workers find it; run: kubectl label node {name_of(node)} '
                f'{ROLE}=worker')
-    ready = _ready(node)
+    ready = condition(node, 'Ready')
     if ready.get('status') != 'True':
         yield (f'is not ready ({ready.get("message") or "no word of it"}); look after it, or take it out of the '
                'inventory')
@@ -78,7 +78,3 @@ def _is(node: Object) -> str:
     info = node['status']['nodeInfo']
     troubles = list(_troubles(node, ARCHITECTURES))
     return f'{info["kubeletVersion"]}, {info["architecture"]}, ' + (troubles[0] if troubles else 'ready')
-
-
-def _ready(node: Object) -> Any:
-    return next((each for each in node['status'].get('conditions', ()) if each['type'] == 'Ready'), {})

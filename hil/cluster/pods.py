@@ -39,6 +39,12 @@ def revision_of(pod: Object) -> str:
     return str(pod['metadata'].get('annotations', {}).get(REVISION, ''))
 
 
+def condition(each: Object, kind: str) -> Any:
+    """Return what a pod or a node says of a condition; empty if it says nothing of it."""
+    found = each.get('status', {}).get('conditions', ())
+    return next((said for said in found if said['type'] == kind), {})
+
+
 def is_leaving(pod: Object) -> bool:
     """Return whether a pod is being deleted, or has ended."""
     return 'deletionTimestamp' in pod['metadata'] or pod.get('status', {}).get('phase') in ('Succeeded', 'Failed')
@@ -46,7 +52,7 @@ def is_leaving(pod: Object) -> bool:
 
 def is_ready(pod: Object) -> bool:
     """Return whether a pod says that it is ready."""
-    return _condition(pod, 'Ready').get('status') == 'True' and not is_leaving(pod)
+    return condition(pod, 'Ready').get('status') == 'True' and not is_leaving(pod)
 
 
 def restarts(pod: Object) -> int:
@@ -69,7 +75,7 @@ def problem(pod: Object, events: Iterable[Object], broker: str) -> Problem | Non
     if is_ready(pod):
         return None
     name, node = name_of(pod), node_of(pod)
-    scheduled = _condition(pod, 'PodScheduled')
+    scheduled = condition(pod, 'PodScheduled')
     if not node:
         why = scheduled.get('message') or _last_event(pod, events) or 'no word of the scheduler'
         return Problem(f'{name}: no node takes it ({why})')
@@ -88,11 +94,6 @@ def problem(pod: Object, events: Iterable[Object], broker: str) -> Problem | Non
         return Problem(f'{node}: the pod {name} has ended ({said})', is_final=True)
     what = waiting.get('message') or waiting.get('reason') or _last_event(pod, events)
     return Problem(f'{node}: {name}' + (f' ({what})' if what else ' warms up'))
-
-
-def _condition(pod: Object, kind: str) -> Any:
-    found = pod.get('status', {}).get('conditions', ())
-    return next((each for each in found if each['type'] == kind), {})
 
 
 def _container(pod: Object) -> Any:

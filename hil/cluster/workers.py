@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hil.calibration.machine import THROTTLED_NOW
 from hil.cluster.client import Api, ClusterError, TakenError
 from hil.cluster.deploying import WORKERS, ready_pods
-from hil.cluster.kinds import PLACE
+from hil.cluster.kinds import MANAGED, PLACE
 from hil.cluster.manifests import LABELS
 from hil.cluster.nodes import node_facts
 from hil.cluster.pods import is_ready, name_of, node_of, restarts
@@ -206,18 +206,17 @@ def throttled(told: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[str]:
     return sorted(set(found))
 
 
-def remove_order(api: Api) -> bool:
-    """Remove the order that pods have; return whether there was one."""
-    there = {name_of(each) for each in api.list('Secret', ','.join(f'{key}={text}' for key, text in LABELS.items()))}
-    mine = [name for i in reversed(range(PARTS_MAX)) if (name := f'{ORDER}-{i}') in there]
-    for name in mine:
-        api.delete('Secret', name)
-    return bool(mine)
+def remove_order(api: Api) -> None:
+    """Remove the order that pods have, if they have one."""
+    there = {name_of(each) for each in api.list('Secret', MANAGED)}
+    for i in reversed(range(PARTS_MAX)):
+        if (name := f'{ORDER}-{i}') in there:
+            api.delete('Secret', name)
 
 
 def run_of_order(api: Api) -> str | None:
     """Return the run whose order pods have; None if they have none."""
-    for each in api.list('Secret', 'app.kubernetes.io/managed-by=iomtwin'):
+    for each in api.list('Secret', MANAGED):
         if name_of(each) == f'{ORDER}-0':
             return str(each['metadata'].get('annotations', {}).get(RUN, ''))
     return None
