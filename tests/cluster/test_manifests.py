@@ -1,7 +1,9 @@
 """Manifests: what the files of k3s/ say, to kubectl, to the schemas of Kubernetes, and to the deployer."""
 
+import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from hil.cluster.kinds import REVISION
 from hil.cluster.kustomization import Object, patched, read_kustomization
 from hil.cluster.manifests import CA, EXTRA, K3S, calibration_job, manifests, stamped
 from hil.cluster.rights import RIGHTS
-from hil.inventory import Inventory, load_inventory
+from hil.inventory import SHIPPED, Cluster, Inventory, load_inventory
 from sim.errors import InputError
 from sim.yaml_writing import written_documents
 
@@ -85,6 +87,16 @@ def test_the_shipped_inventory_is_the_overlay_of_its_name() -> None:
     """The deployer and `kubectl apply -k k3s/overlays/lab` deploy the same; only the template is left out."""
     overlay = [each for each in read_kustomization(K3S / 'overlays/lab') if key(each) != ('Deployment', EXTRA)]
     assert sorted(manifests(load_inventory('lab')), key=key) == sorted(overlay, key=key)
+
+
+def test_every_image_has_the_version_of_the_project() -> None:
+    """The tags in k3s/, in shipped inventories and of an inventory that says none are what build_image.sh makes."""
+    version = tomllib.loads((K3S.parent / 'pyproject.toml').read_text())['project']['version']
+    texts = {path: path.read_text() for folder in (K3S, SHIPPED) for path in folder.rglob('*.yaml')}
+    texts[Path('default')] = Cluster().image
+    tags = {path: set(re.findall(r'iomtwin-worker:(\S+)', text)) for path, text in texts.items()}
+    assert {path.name for path, found in tags.items() if found} == {'worker.yaml', 'job.yaml', 'lab.yaml', 'default'}
+    assert set().union(*tags.values()) == {version}
 
 
 def test_no_file_holds_a_secret() -> None:
