@@ -6,7 +6,7 @@ them into SI numbers and may take for granted whatever this module and `sim.prof
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from sim import wire
 from sim.units import UnitError, quantity
 from sim.values import CORES_MAX, SIZE_MAX
 
@@ -156,7 +157,7 @@ class _PowerEntry(_Strict):
 class NoiseEntry(_Origin):
     """A law of noise and its parameters, those of `LAWS` and no others."""
 
-    law: Literal['exponential', 'uniform', 'lognormal', 'geometric', 'empirical']
+    law: Literal[tuple(LAWS)]  # type: ignore[valid-type]  # the table is the list
     low: _Factor | None = None
     high: _Factor | None = None
     sigma: Annotated[_Factor, Field(gt=0, le=SIGMA_MAX)] | None = None
@@ -250,12 +251,11 @@ class _Samples(CostEntry):
     amount = 'sample'
 
 
-_Kems = dict[Literal['ML-KEM-512', 'ML-KEM-768', 'ML-KEM-1024', 'X25519', 'P-256', 'X25519MLKEM768', 'RSA-2048-OAEP'],
-             _CryptoOp]
-_Aeads = dict[Literal['Ascon-AEAD128', 'Ascon-128a', 'Ascon-128', 'AES-128-GCM', 'AES-256-GCM', 'ChaCha20-Poly1305',
-                      'Ascon-AEAD128 (interpreted)', 'Ascon-128a (interpreted)', 'Ascon-128 (interpreted)'],
-              _CryptoBytes]
-_Signatures = dict[Literal['ML-DSA-44', 'ML-DSA-65', 'ECDSA-P256'], _CryptoOp]
+# The variants of cryptography's stages; the tables are the lists.
+_INTERPRETED = ('Ascon-AEAD128 (interpreted)', 'Ascon-128a (interpreted)', 'Ascon-128 (interpreted)')
+_Kems: TypeAlias = dict[Literal[tuple(wire.KEM_CIPHERTEXT_BYTES)], _CryptoOp]  # type: ignore[misc, valid-type]
+_Aeads: TypeAlias = dict[Literal[(*wire.AEAD_NONCE_BYTES, *_INTERPRETED)], _CryptoBytes]  # type: ignore[valid-type]
+_Signatures: TypeAlias = dict[Literal[tuple(wire.SIGNATURE_BYTES)], _CryptoOp]  # type: ignore[misc, valid-type]
 
 
 class _CostsEntry(_Strict):

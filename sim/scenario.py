@@ -116,7 +116,7 @@ class DeviceClass(Part):
     wards: tuple[Name, ...] = Field((), description='kinds of wards; none named: all that have the link', strict=False)
     link: Name = Field(description='a kind of access point')
     battery: Energy | None = Field(None, description='none: on mains')
-    trust: Literal['signed', 'pre-shared-kem', 'pre-shared'] = Field(
+    trust: wire.Trust = Field(
         'signed', description='what new keys rest on: a certificate and signatures; a pre-shared key and a KEM; '
                               'a pre-shared key alone, without forward secrecy')
     streams: Mapping[Name, Stream] = {}

@@ -16,6 +16,7 @@ from sim import laws
 from sim.building import Hop, ModelBuilder
 from sim.laws import EMPIRICAL, EXPONENTIAL, GEOMETRIC, LOGNORMAL, UNIFORM
 from sim.model import LINK, SERVE
+from sim.profile_schema import LAWS
 from tests.engine.small import add_stream
 from tests.engines import Engine
 from tests.tables import Array, hops, job_key
@@ -207,6 +208,11 @@ def test_transmission_is_the_sum_over_its_frames(
             break
     found = laws.transmission(job, 7, 3, n_bytes, frame_bytes, overhead, loss_ratio, attempts_max)
     assert found == (pytest.approx(bits, rel=1e-12), n_sent, lost)
+
+
+def test_profiles_can_name_every_law() -> None:
+    """The laws of profiles, and the one of what has no noise, are those of the engines."""
+    assert {'constant', *LAWS} == set(laws.LAW_NAMES)
 
 
 def test_names_with_parts_do_not_collide() -> None:

@@ -30,7 +30,7 @@ def refusal(folder: Path, old: str, new: str) -> str:
     ('value: 1000 cycles', 'value: 1000 furlongs', 15, 'expected a time with its unit'),
     ('value: 1000 cycles', 'value: 1000', 15, 'expected a time with its unit'),
     ('  kem.keygen:', '  kem.keygn:', 14, "costs.kem.keygn: unknown key; did you mean 'kem.keygen'?"),
-    ('    ML-KEM-768:', '    Kyber768:', 15, "expected 'ML-KEM-512', 'ML-KEM-768'"),
+    ('    ML-KEM-768:', '    Kyber768:', 15, "expected 'X25519', 'P-256', 'ML-KEM-512'"),
     ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: assumption', 15, "found 'assumption'"),
     ('cycles, source: bench, quality: primary', 'cycles, source: bench, quality: derived', 15, 'add a formula'),
     ('cycles, source: bench', 'cycles, source: bensh', 15, "unknown source 'bensh'"),
