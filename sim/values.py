@@ -21,13 +21,13 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from sim.units import DIMENSIONS, a, quantity, spell
+from sim.wire import PRIORITIES_MAX
 
 USAGE_MAX = 1 << 54  # B under one key: SP 800-232 §4.3, for Ascon-AEAD128
 RUN_S_MAX = 1e9  # thirty years; beyond, a float is coarser than a microsecond's tenth
 CORES_MAX = 1_024  # of one computer
 SIZE_MAX = 1 << 40  # 1 TiB: a hospital's whole archive of images is as large
 HOURLY_MAX = 1e6  # multipliers of a rate that floats can add up over a day
-PRIORITIES_MAX = 8  # strict classes; Wi-Fi and Ethernet have eight (IEEE 802.1Q)
 NAME = r'^[a-z0-9]+(-[a-z0-9]+)*$'
 
 

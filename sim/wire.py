@@ -66,6 +66,8 @@ ACKNOWLEDGED_BYTES = SUBJECT_BYTES + 8  # id and epoch of a record that a place 
 NOTICE_FIELDS_BYTES = 8  # revoked since
 CONFIRMATION_BYTES = 32  # what a confirming tag is over: a hash of all that was said
 
+PRIORITIES_MAX = 8  # strict classes; Wi-Fi and Ethernet have eight (IEEE 802.1Q)
+
 AMQP_FRAME_BYTES = 8  # AMQP 0-9-1 §4.2.3: type, channel, size, frame end
 AMQP_BODY_FRAME_MAX = 131_072 - AMQP_FRAME_BYTES  # RabbitMQ's default frame_max
 AMQP_METHOD_BYTES = 4 + 2 + 1 + 16 + 1 + 16 + 1  # basic.publish; exchange and routing key of 16 characters each

@@ -28,12 +28,11 @@ from hil.wire.message import (
     stages_of,
 )
 from sim import flows
-from sim.wire import BOOT_ID_BYTES
+from sim.wire import BOOT_ID_BYTES, PRIORITIES_MAX
 
 MAGIC = b'IoMT'
 HEADER_BYTES_MAX = 8_192  # 16 legs with 16 stages each take 5.7 KB
 HOLD_NS_MAX = 60_000_000_000  # of one leg: nobody stops a worker for longer than a model's aggregation may take
-PRIORITIES_MAX = 8  # as scenarios have it
 CLOCK_BYTES = 8
 NO_BOOT = bytes(BOOT_ID_BYTES)
 

@@ -7,7 +7,7 @@ from hil.broker.errors import MissingError, RefusedError
 from hil.broker.names import DEAD, N_PRIORITIES, REPLY, RUNS_LOCK, exchange_of, new_run_id, queue_of
 from hil.broker.settings import BODY_BYTES_MAX
 from hil.broker.topology import Limits, Run, clean, declare, runs
-from sim.values import PRIORITIES_MAX
+from sim.wire import PRIORITIES_MAX
 from tests.broker.conftest import Connect
 from tests.broker.processes import wait_until
 from tests.broker.refusals import refused
