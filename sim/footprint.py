@@ -11,10 +11,10 @@ from sim.engines.compiled.layout import ENTITY, HOP, HOP_ROW, JOB_ROW, LINE, SER
 from sim.engines.compiled.memory import ROWS_FIRST
 from sim.errors import RunError
 from sim.memory import available_bytes
-from sim.model import LINK, LISTED, Model
+from sim.model import LINK, Model
 from sim.results.histogram import N_BINS
 from sim.results.recording import Trace
-from sim.sources import ARRIVAL, BLOCK_ARRIVALS, EMITTER, EMITTERS_AN_ARRIVAL
+from sim.sources import ARRIVAL, BLOCK_ARRIVALS, EMITTER, EMITTERS_AN_ARRIVAL, launches_a_stream, n_emitters_a_source
 
 RECORDING_BYTES = 64  # an entity: eight sums
 TABLES_RATIO = 5.0  # the tables of a run folder and the copies on the way there, by the rows: 4 to 5.4 measured
@@ -37,7 +37,7 @@ def check_memory(model: Model, trace: Trace) -> None:
 
 def table_bytes(model: Model) -> int:
     """Return the bytes of the tables that an execution has from its beginning to its end."""
-    n_entities, n_emitters = model.entities.key.size, int(_n_emitters(model).sum())
+    n_entities, n_emitters = model.entities.key.size, int(n_emitters_a_source(model).sum())
     n_servers = model.stations.server_speed.size + model.stations.n + n_entities
     a_row = STATION.itemsize + LINE.itemsize * model.n_priorities
     block = max(BLOCK_ARRIVALS, n_emitters // EMITTERS_AN_ARRIVAL)
@@ -55,27 +55,6 @@ def row_bytes(model: Model, trace: Trace) -> int:
     if trace == 'stages':
         a_launch += HOP_ROW.itemsize * _hops_a_launch(model)
     return int(TABLES_RATIO * (launches * a_launch).sum())
-
-
-def _n_emitters(model: Model) -> np.ndarray:
-    of_class = np.bincount(model.entities.class_row, minlength=len(model.classes.name))
-    found: np.ndarray = of_class[model.sources.class_row]
-    return found
-
-
-def launches_a_stream(model: Model) -> np.ndarray:
-    """Return how many jobs each stream launches, every hour as busy as the busiest, shape ``(n_streams,)``."""
-    sources, launches = model.sources, np.zeros(len(model.streams))
-    peak = np.append(sources.by_hour.max(axis=1, initial=0.0), 1.0)[sources.profile_row]
-    timed = sources.timing != LISTED
-    n = sources.list_n.astype(np.float64)
-    n[timed] = (_n_emitters(model) * peak * model.duration_s)[timed] / sources.gap_s[timed]
-    np.add.at(launches, sources.stream, n)
-    if model.learning is not None:
-        for stream, flow in enumerate(model.streams):
-            if flow == 'fl-update':
-                launches[stream] += model.learning.rounds * model.learning.fraction * model.learning.clients.size
-    return launches
 
 
 def _hops_a_launch(model: Model) -> np.ndarray:

@@ -214,3 +214,25 @@ class Arrivals:
             n, emitter = _fill(rows, until_s, emitter, self._sources, self._emitters, self._next_s, *self._tables)
             parts.append(rows[:n])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def launches_a_stream(model: Model) -> np.ndarray:
+    """Return how many jobs each stream launches, every hour as busy as the busiest, shape ``(n_streams,)``."""
+    sources, launches = model.sources, np.zeros(len(model.streams))
+    peak = np.append(sources.by_hour.max(axis=1, initial=0.0), 1.0)[sources.profile_row]
+    timed = sources.timing != LISTED
+    n = sources.list_n.astype(np.float64)
+    n[timed] = (n_emitters_a_source(model) * peak * model.duration_s)[timed] / sources.gap_s[timed]
+    np.add.at(launches, sources.stream, n)
+    if model.learning is not None:
+        for stream, flow in enumerate(model.streams):
+            if flow == 'fl-update':
+                launches[stream] += model.learning.rounds * model.learning.fraction * model.learning.clients.size
+    return launches
+
+
+def n_emitters_a_source(model: Model) -> np.ndarray:
+    """Return how many entities each source has, shape ``(n_sources,)``."""
+    of_class = np.bincount(model.entities.class_row, minlength=len(model.classes.name))
+    found: np.ndarray = of_class[model.sources.class_row]
+    return found

@@ -22,8 +22,8 @@ from hil.worker.hello import Hello
 from hil.worker.updates import ROUNDS_KEPT
 from sim.errors import InputError, RunError
 from sim.flows import FLOWS, LEARNING_FLOWS
-from sim.footprint import launches_a_stream
 from sim.laws import cost
+from sim.sources import launches_a_stream
 
 LOAD_MAX = 0.8  # of a place's workers: above that, a line measures the length of the run
 WARM_BYTES = 64 << 20  # what a worker takes when it first uses its cryptography: 63 MiB measured on x86-64
