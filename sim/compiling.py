@@ -80,5 +80,5 @@ def compilation_timed() -> Iterator[Compilation]:
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called, or take it from the cache."""
     _use_cache()  # before Numba asks where it is
-    dispatcher: Any = njit(cache=True)(function)
+    dispatcher: Any = njit(cache=True, error_model='numpy', forceinline=True)(function)
     return dispatcher  # type: ignore[no-any-return]  # called like the function that it is made from

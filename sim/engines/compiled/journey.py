@@ -8,7 +8,7 @@ order and with the same operations on floats, so that every time of every hop is
 from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, end_service, finish, trace_wait
 from sim.engines.compiled.broker import acknowledge, publish
-from sim.engines.compiled.heap import push
+from sim.engines.compiled.heap import push_behind
 from sim.engines.compiled.layout import (
     NONE,
     SEGMENT_ARRIVES,
@@ -168,7 +168,8 @@ def _complete(m, slot):
 @compiled
 def _job_arrives_at(m, time_s, slot, position):
     job = job_at(m.jobs, slot)
-    push(m, time_s, event_key(ARRIVE, job.key, position, 0, job.attempt), ARRIVE, subject_of(m, slot), position)
+    convoy = route_at(m.routes, job.route).first + position - 1
+    push_behind(m, convoy, time_s, event_key(ARRIVE, job.key, position, 0, job.attempt), ARRIVE, subject_of(m, slot), position)
 
 
 @compiled
@@ -223,7 +224,7 @@ def _crossed(m, work_row):
     if work.hop + 1 < route_at(m.routes, job.route).end:
         fetch_station_of(m, slot, work.hop + 1)
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
-    push(m, m.now + hop_at(m.hops, work.hop).latency_s, key, SEGMENT_ARRIVES, work_row, 0)
+    push_behind(m, work.hop, m.now + hop_at(m.hops, work.hop).latency_s, key, SEGMENT_ARRIVES, work_row, 0)
 
 
 @compiled

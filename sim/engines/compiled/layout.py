@@ -75,7 +75,11 @@ WORK = np.dtype([
     ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
 ], align=True)
 ENTRY = np.dtype([('time_s', 'f8'), ('event', 'i8')], align=True)  # of the heap
-EVENT = np.dtype([('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4')], align=True)
+EVENT = np.dtype([
+    ('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4'),
+    ('time_s', 'f8'), ('convoy', 'i4'), ('next', 'i4'),  # of its convoy
+], align=True)
+CONVOY = np.dtype([('last', 'i8')], align=True)  # event; NONE: there is none
 QUEUE_RECORD = np.dtype([
     ('first_consumer', 'i4'), ('n_consumers', 'i4'), ('next_consumer', 'i4'), ('prefetch', 'i4'), ('capacity', 'i8'),
     ('up', 'i8'),  # 0 while the broker is down
@@ -110,14 +114,14 @@ TABLES = {
     'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
     'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'deadlines': DEADLINE, 'stage_seconds': FLOAT,
     'latency': NUMBER, 'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK,
-    'free_works': NUMBER, 'events': EVENT, 'heap': ENTRY, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL,
+    'free_works': NUMBER, 'events': EVENT, 'free_events': NUMBER, 'convoys': CONVOY, 'heap': ENTRY, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL,
     'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
 COUNTERS = ('n_stations', 'n_stages', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
-            'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted',
-            'event_number', 'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
+            'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_hop_kinds', 'n_in_heap', 'is_apart', 'n_acted',
+            'event_number', 'n_free_jobs', 'n_free_works', 'n_free_events', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
             'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
-            'events_max', 'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
+            'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
 MACHINE = np.dtype([('now', 'f8'), ('from_s', 'f8'), ('to_s', 'f8'), *((name, 'i8') for name in COUNTERS),
                     *((name, 'i8') for name in TABLES)], align=True)
 
@@ -161,14 +165,14 @@ def _fetcher(dtype: Any) -> Any:
     return fetch
 
 
-hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, entry_at, event_at = (
+hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, entry_at, event_at, convoy_at = (
     _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, ENTRY,
-                                 EVENT))
+                                 EVENT, CONVOY))
 inbox_at, outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at = (
     _reader(dtype) for dtype in (INBOX, OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT))
 arrival_at = _reader(ARRIVAL)
-fetch_entity, fetch_station, fetch_server, fetch_job, fetch_work = (
-    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, JOB, WORK))
+fetch_entity, fetch_station, fetch_server, fetch_job, fetch_work, fetch_event = (
+    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, JOB, WORK, EVENT))
 
 
 @intrinsic

@@ -10,7 +10,7 @@ from typing import Any
 from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, count_ready, count_waiting
 from sim.engines.compiled.broker import acknowledged, returned
-from sim.engines.compiled.heap import drop_first, first_event, first_time_s, push
+from sim.engines.compiled.heap import drop_first, first_event, first_time_s, has_event, push
 from sim.engines.compiled.journey import (
     delivery_arrives,
     enter,
@@ -55,7 +55,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
     last_event = m.n_acted + n_events_max
     while True:
         margin = m.margin + m.n_unacknowledged
-        if (m.n_events + margin >= m.events_max or m.n_free_works < margin or m.n_free_jobs < 2
+        if (m.n_free_events < margin or m.n_free_works < margin or m.n_free_jobs < 2
                 or m.n_job_rows + ROWS_PER_EVENT > m.job_rows_max or m.n_hop_rows + ROWS_PER_EVENT > m.hop_rows_max
                 or m.n_outcomes + ROWS_PER_EVENT > m.outcomes_max):
             return NEEDS_ROOM
@@ -66,11 +66,11 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
         arrival = arrival_at(m.arrivals, m.next_arrival)
         event_s = first_time_s(m)
         if m.n_arrivals == NONE:
-            if m.n_events == 0:
+            if not has_event(m):
                 return NOTHING_LEFT
             is_arrival = False
         else:
-            is_arrival = m.n_events == 0 or arrival.time_s < event_s or (
+            is_arrival = not has_event(m) or arrival.time_s < event_s or (
                 arrival.time_s == event_s and arrival.key < event_at(m.events, first_event(m)).key)
         time_s = arrival.time_s if is_arrival else event_s
         if time_s > end_s or (time_s == end_s and not is_inclusive):

@@ -66,12 +66,13 @@ class Memory:
         self['stage_seconds'] = _new('stage_seconds', len(model.flows) * len(model.stages))
         self['deadlines'] = _new('deadlines', len(model.flows) * len(model.classes.name))
         self['amount_columns'] = np.full(len(model.stages), NONE)
+        m['n_hop_kinds'] = self['hops'].size
+        self['convoys'] = np.full(2 * (self['hops'].size + self['queues'].size), NONE)
         self['arrivals'], self['inboxes'] = _new('arrivals', 1), _new('inboxes', 1)
         pool = max(POOL_FIRST, 4 * (window_max + ROWS_PER_EVENT))
         for name in ('jobs', 'works', 'events', 'heap', 'outcomes'):
             self[name] = _new(name, pool)
-        self['heap']['event'] = np.arange(pool)
-        for name in ('jobs', 'works'):
+        for name in ('jobs', 'works', 'events'):
             self[f'free_{name}'] = np.arange(pool)
             m[f'n_free_{name}'] = pool
         self['amounts'] = np.full(pool, np.nan)
@@ -117,18 +118,13 @@ class Memory:
         if m['n_free_works'] < margin:
             self._enlarge_pool('works', margin)
         rows = ROWS_PER_EVENT + n_ends
-        for name, n in (('events', m['n_events'] + margin + n_starts + 1), ('job_rows', m['n_job_rows'] + rows),
-                        ('hop_rows', m['n_hop_rows'] + rows), ('outcomes', m['n_outcomes'] + rows)):
+        if m['n_free_events'] < margin + n_starts + 1:
+            self._enlarge_pool('events', margin + n_starts + 1)
+            self['heap'] = larger(self['heap'], self['events'].size)
+        for name, n in (('job_rows', m['n_job_rows'] + rows), ('hop_rows', m['n_hop_rows'] + rows),
+                        ('outcomes', m['n_outcomes'] + rows)):
             if n > self[name].size:
                 self[name] = larger(self[name], int(n))
-        self._fill_heap()
-
-    def _fill_heap(self) -> None:
-        """Give the heap's table every row of the events: behind those before, rows of events that there are not."""
-        old, n = self['heap'], self['events'].size
-        if old.size < n:
-            self['heap'] = larger(old, n)
-            self['heap']['event'][old.size:] = np.arange(old.size, n)
 
     def widen_amounts(self, n: int) -> None:
         """Let every job have `n` given amounts."""

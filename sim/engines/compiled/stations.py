@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, count_waiting
-from sim.engines.compiled.heap import push
+from sim.engines.compiled.heap import push_behind
 from sim.engines.compiled.layout import (
     NONE,
     fetch_job,
@@ -75,7 +75,7 @@ def start(m, row, work_row, server):
     station.n_idle -= 1
     job = job_at(m.jobs, work.job)
     position = work.hop - route_at(m.routes, job.route).first
-    push(m, m.now + work.remaining / server_at(m.servers, server).speed,
+    push_behind(m, m.n_hop_kinds + work.hop, m.now + work.remaining / server_at(m.servers, server).speed,
          event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row, work.epoch)
 
 
