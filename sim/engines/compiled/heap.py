@@ -18,7 +18,7 @@ from typing import Any
 
 from sim.compiling import compiled
 from sim.engines.compiled.ahead import fetch_first, fetch_second, fetch_third
-from sim.engines.compiled.layout import ENTRY, NONE, convoy_at, entry_at, event_at, number_at
+from sim.engines.compiled.layout import ENTRY, NONE, convoy_at, entry_at, event_at, fetch_event, number_at
 
 ROOT = 3  # so that four children begin at a multiple of four, where a line of the cache does
 ROOT_BYTES = ROOT * ENTRY.itemsize
@@ -134,7 +134,9 @@ def drop_first(m: Any) -> None:
     number_at(m.free_events, m.n_free_events).value = row
     m.n_free_events += 1
     following = event.next
-    if following == NONE and event.convoy != NONE:
+    if following != NONE:
+        _fetch_convoy(m, following)
+    elif event.convoy != NONE:
         convoy_at(m.convoys, event.convoy).last = NONE
     if m.is_apart:
         m.is_apart = 0
@@ -144,6 +146,25 @@ def drop_first(m: Any) -> None:
         _sink(m, event_at(m.events, following).time_s, following)
     else:
         _drop_root(m)
+
+
+@compiled
+def _fetch_convoy(m, row):
+    """Ask for the memory of the events that follow in a convoy, the sooner they come the more of it."""
+    row = event_at(m.events, row).next
+    if row == NONE:
+        return
+    fetch_third(m, row)
+    row = event_at(m.events, row).next
+    if row == NONE:
+        return
+    fetch_second(m, row)
+    row = event_at(m.events, row).next
+    if row == NONE:
+        return
+    fetch_first(m, row)
+    if event_at(m.events, row).next != NONE:
+        fetch_event(m.events, event_at(m.events, row).next)
 
 
 @compiled
