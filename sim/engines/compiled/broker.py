@@ -92,7 +92,7 @@ def _deliver(m, row, slot, consumer_row):
         job_at(m.jobs, consumer.held_last).next = slot
     consumer.held_last = slot
     key = event_key(DELIVER, job.key, job.position, 0, job.attempt)
-    push_behind(m, 2 * m.n_hop_kinds + row, m.now + queue.deliver_s, key, DELIVER, slot, job.delivery)
+    push_behind(m, queue.deliver_convoy, m.now + queue.deliver_s, key, DELIVER, slot, job.delivery)
 
 
 @compiled
@@ -121,8 +121,8 @@ def acknowledge(m, slot):
         job_at(m.jobs, job.next).previous = job.previous
     m.n_unacknowledged -= 1
     key = event_key(ACKNOWLEDGE, job.key, job.position, 0, job.attempt)
-    convoy = 2 * m.n_hop_kinds + m.n_queues + consumer.queue
-    push_behind(m, convoy, m.now + queue_at(m.queues, consumer.queue).acknowledge_s, key, ACKNOWLEDGE, row, consumer.incarnation)
+    queue = queue_at(m.queues, consumer.queue)
+    push_behind(m, queue.acknowledge_convoy, m.now + queue.acknowledge_s, key, ACKNOWLEDGE, row, consumer.incarnation)
 
 
 @compiled

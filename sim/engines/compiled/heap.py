@@ -17,7 +17,7 @@ What rises to the top is what happens next: on its way, the memory that it will 
 from typing import Any
 
 from sim.compiling import compiled
-from sim.engines.compiled.ahead import fetch_first, fetch_second, fetch_third
+from sim.engines.compiled.ahead import fetch_subjects
 from sim.engines.compiled.layout import ENTRY, NONE, convoy_at, entry_at, event_at, fetch_event, number_at
 
 ROOT = 3  # so that four children begin at a multiple of four, where a line of the cache does
@@ -61,21 +61,25 @@ def push(m: Any, time_s: float, key: int, kind: int, a: int, b: int) -> None:
 
 
 @compiled
-def push_behind(m: Any, convoy_row: int, time_s: float, key: int, kind: int, a: int, b: int) -> None:
-    """Add an event to a convoy if it comes behind the last of that, else by itself."""
+def push_behind(m: Any, convoy_row: int, time_s: float, key: int, kind: int, a: int, b: int) -> int:
+    """Add an event to a convoy if it comes behind the last of that, else by itself; return its row."""
     row = _new_event(m, time_s, key, kind, a, b)
+    if convoy_row == NONE:
+        _put(m, time_s, row)
+        return row
     convoy = convoy_at(m.convoys, convoy_row)
     if convoy.last != NONE:
         last = event_at(m.events, convoy.last)
         if time_s < last.time_s or (time_s == last.time_s and key < last.key):
             _put(m, time_s, row)
-            return
+            return row
         last.next = row
     event_at(m.events, row).convoy = convoy_row
     is_first = convoy.last == NONE
     convoy.last = row
     if is_first:
         _put(m, time_s, row)
+    return row
 
 
 @compiled
@@ -85,6 +89,7 @@ def _new_event(m, time_s, key, kind, a, b):
     event = event_at(m.events, row)
     event.key, event.number, event.kind, event.a, event.b = key, m.event_number, kind, a, b
     event.time_s, event.convoy, event.next = time_s, NONE, NONE
+    event.job, event.entity, event.station = NONE, NONE, NONE
     m.event_number += 1
     return row
 
@@ -135,7 +140,7 @@ def drop_first(m: Any) -> None:
     m.n_free_events += 1
     following = event.next
     if following != NONE:
-        _fetch_convoy(m, following)
+        _fetch_behind(m, following)
     elif event.convoy != NONE:
         convoy_at(m.convoys, event.convoy).last = NONE
     if m.is_apart:
@@ -149,22 +154,15 @@ def drop_first(m: Any) -> None:
 
 
 @compiled
-def _fetch_convoy(m, row):
-    """Ask for the memory of the events that follow in a convoy, the sooner they come the more of it."""
-    row = event_at(m.events, row).next
-    if row == NONE:
+def _fetch_behind(m, row):
+    """Ask for the memory of the events behind one in its convoy: of the second all that it needs, of the third itself."""
+    second = event_at(m.events, row).next
+    if second == NONE:
         return
-    fetch_third(m, row)
-    row = event_at(m.events, row).next
-    if row == NONE:
-        return
-    fetch_second(m, row)
-    row = event_at(m.events, row).next
-    if row == NONE:
-        return
-    fetch_first(m, row)
-    if event_at(m.events, row).next != NONE:
-        fetch_event(m.events, event_at(m.events, row).next)
+    fetch_subjects(m, second)
+    third = event_at(m.events, second).next
+    if third != NONE:
+        fetch_event(m.events, third)
 
 
 @compiled
@@ -193,9 +191,8 @@ def _drop_root(m):
         first = _rise(m, heap, 0)
         second = _rise(m, heap, first)
         hole = _rise(m, heap, second)
-        fetch_third(m, entry_at(heap, 0).event)
-        fetch_second(m, entry_at(heap, first).event)
-        fetch_first(m, entry_at(heap, second).event)
+        fetch_subjects(m, entry_at(heap, first).event)
+        fetch_event(m.events, entry_at(heap, second).event)
     while 4 * hole + 4 < n:
         hole = _rise(m, heap, hole)
     if 4 * hole + 1 < n:

@@ -6,6 +6,7 @@ order and with the same operations on floats, so that every time of every hop is
 
 
 from sim.compiling import compiled
+from sim.engines.compiled.ahead import note
 from sim.engines.compiled.books import add_service, end_service, finish, trace_wait
 from sim.engines.compiled.broker import acknowledge, publish
 from sim.engines.compiled.heap import push_behind
@@ -22,7 +23,7 @@ from sim.engines.compiled.layout import (
     station_at,
     work_at,
 )
-from sim.engines.compiled.pools import draw, fetch_station_of, free_work, new_work, station_of
+from sim.engines.compiled.pools import draw, free_work, new_work, station_of
 from sim.engines.compiled.stations import dispatch, free_server, start, station_takes
 from sim.laws import ARRIVE, event_key, transmission
 from sim.model import (
@@ -67,7 +68,7 @@ def enter(m, slot, position):
     elif at.kind == DELAY:
         until_s = m.now + draw(m, slot, hop, 0)
         trace_wait(m, slot, hop, -1, m.now, m.now, until_s)
-        _job_arrives_at(m, until_s + at.latency_s, slot, position + 1)
+        _job_arrives_at(m, NONE, until_s + at.latency_s, slot, position + 1)
     else:
         publish(m, at.station, slot, position)
 
@@ -156,7 +157,7 @@ def _served(m, work_row, row):
     elif following == end:
         _complete(m, slot)
     elif not hop_at(m.hops, following).flags & SAME_VISIT:
-        _job_arrives_at(m, m.now + hop.latency_s, slot, following - route_at(m.routes, job.route).first)
+        _job_arrives_at(m, hop.arrival_convoy, m.now + hop.latency_s, slot, following - route_at(m.routes, job.route).first)
 
 
 @compiled
@@ -166,10 +167,10 @@ def _complete(m, slot):
 
 
 @compiled
-def _job_arrives_at(m, time_s, slot, position):
+def _job_arrives_at(m, convoy, time_s, slot, position):
     job = job_at(m.jobs, slot)
-    convoy = route_at(m.routes, job.route).first + position - 1
-    push_behind(m, convoy, time_s, event_key(ARRIVE, job.key, position, 0, job.attempt), ARRIVE, subject_of(m, slot), position)
+    key = event_key(ARRIVE, job.key, position, 0, job.attempt)
+    note(m, push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position), slot, job.entity, NONE)
 
 
 @compiled
@@ -221,10 +222,13 @@ def _crossed(m, work_row):
         free_work(m, work_row)
         return
     position = work.hop - route_at(m.routes, job.route).first
+    following = NONE
     if work.hop + 1 < route_at(m.routes, job.route).end:
-        fetch_station_of(m, slot, work.hop + 1)
+        following = station_of(m, slot, work.hop + 1)
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
-    push_behind(m, work.hop, m.now + hop_at(m.hops, work.hop).latency_s, key, SEGMENT_ARRIVES, work_row, 0)
+    hop = hop_at(m.hops, work.hop)
+    event = push_behind(m, hop.arrival_convoy, m.now + hop.latency_s, key, SEGMENT_ARRIVES, work_row, 0)
+    note(m, event, slot, job.entity, following)
 
 
 @compiled

@@ -37,6 +37,7 @@ HOP = np.dtype([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
     ('radio', 'i4'), ('window', 'i4'), ('key', 'i8'), ('amount', 'f8'), ('base', 'f8'), ('latency_s', 'f8'),
     ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('legs_behind', 'i8'),
+    ('end_convoy', 'i4'), ('arrival_convoy', 'i4'),  # of the events that end its services and that follow them
 ], align=True)
 ROUTE = np.dtype([
     ('first', 'i8'), ('end', 'i8'), ('stream', 'i4'), ('flow', 'i4'), ('class_row', 'i4'), ('priority', 'i4'),
@@ -72,12 +73,13 @@ WORK = np.dtype([
     ('lost', 'i4'), ('server', 'i4'), ('epoch', 'i4'), ('station', 'i4'),
     ('attempt', 'i4'), ('delivery', 'i4'),  # those of the job when the work was made
     ('amount', 'f8'), ('remaining', 'f8'), ('arrived_s', 'f8'),
-    ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
+    ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'), ('unused', 'f8'),
 ], align=True)
 ENTRY = np.dtype([('time_s', 'f8'), ('event', 'i8')], align=True)  # of the heap
 EVENT = np.dtype([
     ('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4'),
     ('time_s', 'f8'), ('convoy', 'i4'), ('next', 'i4'),  # of its convoy
+    ('job', 'i4'), ('entity', 'i4'), ('station', 'i4'),  # that it will act on, if that is known
 ], align=True)
 CONVOY = np.dtype([('last', 'i8')], align=True)  # event; NONE: there is none
 QUEUE_RECORD = np.dtype([
@@ -86,6 +88,7 @@ QUEUE_RECORD = np.dtype([
     ('head', 'i8'), ('tail', 'i8'), ('n_waiting', 'i8'), ('waiting_max', 'i8'), ('n_messages', 'i8'),
     ('delivered', 'i8'), ('dropped', 'i8'), ('redelivered', 'i8'), ('key', 'i8'),
     ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('deliver_s', 'f8'), ('acknowledge_s', 'f8'), ('detect_s', 'f8'),
+    ('deliver_convoy', 'i4'), ('acknowledge_convoy', 'i4'),
 ], align=True)
 CONSUMER_RECORD = np.dtype([
     ('station', 'i4'), ('queue', 'i4'), ('unacknowledged', 'i4'), ('incarnation', 'i4'), ('up', 'i4'),
@@ -118,7 +121,7 @@ TABLES = {
     'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
 COUNTERS = ('n_stations', 'n_stages', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
-            'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_hop_kinds', 'n_in_heap', 'is_apart', 'n_acted',
+            'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_in_heap', 'is_apart', 'n_acted',
             'event_number', 'n_free_jobs', 'n_free_works', 'n_free_events', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
             'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
             'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
@@ -155,7 +158,8 @@ def _fetcher(dtype: Any) -> Any:
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             prefetch = builder.module.declare_intrinsic(
                 'llvm.prefetch', [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
-            for offset in (*range(0, n_bytes - 1, CACHE_LINE_BYTES), n_bytes - 1):
+            last = (n_bytes - 1,) if n_bytes % CACHE_LINE_BYTES else ()  # rows that are not whole lines begin anywhere
+            for offset in (*range(0, n_bytes, CACHE_LINE_BYTES), *last):
                 at = builder.inttoptr(builder.add(begin, begin.type(offset)), byte)
                 builder.call(prefetch, [at, number(1), number(3), number(1)])  # to be written, soon again, data
             return context.get_dummy_value()

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sim import laws
 from sim.engines.compiled.layout import (
+    CACHE_LINE_BYTES,
     CONSUMER_RECORD,
     ENTITY,
     HOP,
@@ -19,7 +20,7 @@ from sim.engines.compiled.layout import (
     TABLES,
     Records,
 )
-from sim.model import PREEMPTIVE, Model
+from sim.model import LINK, PREEMPTIVE, Model
 from sim.results.histogram import N_BINS
 from sim.results.recording import Trace
 
@@ -66,8 +67,7 @@ class Memory:
         self['stage_seconds'] = _new('stage_seconds', len(model.flows) * len(model.stages))
         self['deadlines'] = _new('deadlines', len(model.flows) * len(model.classes.name))
         self['amount_columns'] = np.full(len(model.stages), NONE)
-        m['n_hop_kinds'] = self['hops'].size
-        self['convoys'] = np.full(2 * (self['hops'].size + self['queues'].size), NONE)
+        self['convoys'] = np.full(_join_convoys(model, self['hops'], self['queues']), NONE)
         self['arrivals'], self['inboxes'] = _new('arrivals', 1), _new('inboxes', 1)
         pool = max(POOL_FIRST, 4 * (window_max + ROWS_PER_EVENT))
         for name in ('jobs', 'works', 'events', 'heap', 'outcomes'):
@@ -87,6 +87,8 @@ class Memory:
         dtype = TABLES[name]
         rows = np.ascontiguousarray(rows)
         records = (rows if rows.dtype == dtype else rows.view(dtype)) if rows.size else _new(name, 1)
+        if dtype.itemsize % CACHE_LINE_BYTES == 0 and records.ctypes.data % CACHE_LINE_BYTES:
+            records = _in_lines(records)
         self._arrays[name] = records
         self.m[name] = records.ctypes.data
         if f'{name}_max' in (MACHINE.names or ()):
@@ -155,6 +157,15 @@ def larger(records: Records, n: int) -> Records:
     """Return a copy with room for at least `n`, and twice the size."""
     copy = np.zeros(max(2 * records.size, n), records.dtype)
     copy[:records.size] = records
+    return copy
+
+
+def _in_lines(records: Records) -> Records:
+    """Return a copy that begins where a line of the cache does."""
+    space = np.zeros(records.nbytes + CACHE_LINE_BYTES, np.uint8)
+    first = -space.ctypes.data % CACHE_LINE_BYTES
+    copy: Records = space[first:first + records.nbytes].view(records.dtype)
+    copy[:] = records
     return copy
 
 
@@ -246,6 +257,28 @@ def _queues(model: Model) -> Records:
     queues['up'] = 1
     queues['key'] = [laws.name_key('queue', name) for name in model.queues.name]
     return queues
+
+
+def _join_convoys(model: Model, hops: Records, queues: Records) -> int:
+    """Let events that come at the same constant distance from the present follow each other; return how many convoys.
+
+    Distances that depend on chance have none; nor do services whose speed the hop does not tell are told apart.
+    """
+    n_hops = hops.size
+    distances, convoy = np.unique(
+        np.concatenate([hops['latency_s'], queues['deliver_s'], queues['acknowledge_s']]), return_inverse=True)
+    hops['arrival_convoy'] = convoy[:n_hops]
+    queues['deliver_convoy'], queues['acknowledge_convoy'] = convoy[n_hops:].reshape(2, -1)
+    speed = np.append(model.stations.server_speed[model.stations.server_first], 0.0)
+    is_named = model.hops.station >= 0
+    where = np.where(is_named, speed[np.where(is_named & (model.hops.station < model.stations.n), model.hops.station, -1)],
+                     model.hops.station)
+    alike = [where, is_named, *(getattr(model.hops, name) for name in (
+        'kind', 'curve', 'amount', 'n_bytes', 'wrap_bytes', 'segment_bytes'))]
+    kinds, convoy = np.unique(np.stack(alike, axis=1).astype(np.float64), axis=0, return_inverse=True)
+    is_constant = (model.hops.kind == LINK) | (model.laws.kind[model.hops.law] == laws.CONSTANT)
+    hops['end_convoy'] = np.where(is_constant, distances.size + convoy.ravel(), NONE)
+    return distances.size + kinds.shape[0]
 
 
 def _consumers(model: Model) -> Records:

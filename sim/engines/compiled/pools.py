@@ -8,8 +8,6 @@ from sim.engines.compiled.layout import (
     NONE,
     curve_at,
     entity_at,
-    fetch_server,
-    fetch_station,
     float_at,
     floats_at,
     hop_at,
@@ -127,10 +125,3 @@ def station_of(m, slot, hop):
         return number_at(m.slots, job.attachment * N_SLOTS + FIRST_SLOT - reference).value
     return number_at(m.consumer_slots, job.consumer * N_CONSUMER_SLOTS + FIRST_CONSUMER_SLOT - reference).value
 
-
-@compiled
-def fetch_station_of(m, slot, hop):
-    """Ask for the memory of the station that a job will come to, so that it is there when it comes."""
-    row = station_of(m, slot, hop)
-    fetch_station(m.stations, row)
-    fetch_server(m.servers, row)

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from sim.compiling import compiled
+from sim.engines.compiled.ahead import note
 from sim.engines.compiled.books import add_service, count_waiting
 from sim.engines.compiled.heap import push_behind
 from sim.engines.compiled.layout import (
@@ -57,6 +58,8 @@ def _class_of(m, station, work):
 @compiled
 def _longest_idle(m, row):
     station = station_at(m.stations, row)
+    if station.n_servers == 1:
+        return station.first_server
     best, since = NONE, math.inf
     for server in range(station.first_server, station.first_server + station.n_servers):
         if server_at(m.servers, server).work == NONE and server_at(m.servers, server).idle_since_s < since:
@@ -75,8 +78,10 @@ def start(m, row, work_row, server):
     station.n_idle -= 1
     job = job_at(m.jobs, work.job)
     position = work.hop - route_at(m.routes, job.route).first
-    push_behind(m, m.n_hop_kinds + work.hop, m.now + work.remaining / server_at(m.servers, server).speed,
-         event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row, work.epoch)
+    event = push_behind(m, hop_at(m.hops, work.hop).end_convoy, m.now + work.remaining / server_at(m.servers, server).speed,
+                        event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row,
+                        work.epoch)
+    note(m, event, work.job, job.entity, row)
 
 
 @compiled
