@@ -170,7 +170,8 @@ def _sink(m, time_s, row):
     """Put an entry in the place of the heap's first, or further down."""
     n, heap, hole = m.n_in_heap, m.heap + ROOT_BYTES, 0
     while 4 * hole + 1 < n:
-        best = _first_of(m, heap, 4 * hole + 1, min(4 * hole + 5, n))
+        first = 4 * hole + 1
+        best = _first_of_four(m, heap, first) if first + 4 <= n else _first_of(m, heap, first, n)
         child = entry_at(heap, best)
         if _is_before(m, time_s, row, child.time_s, child.event):
             break
@@ -205,21 +206,22 @@ def _drop_root(m):
 
 @compiled
 def _rise(m, heap, hole):
-    """Move the first of the four children of a hole up into it, and return where it was.
+    """Move the first of the four children of a hole up into it, and return where it was."""
+    best = _first_of_four(m, heap, 4 * hole + 1)
+    _set(entry_at(heap, hole), entry_at(heap, best).time_s, entry_at(heap, best).event)
+    return best
 
-    Without a branch that a processor would have to guess, unless times are equal.
-    """
-    row = 4 * hole + 1
+
+@compiled
+def _first_of_four(m, heap, row):
+    """Return the first of four entries, without a branch that a processor would have to guess unless times are equal."""
     a, b, c, d = (entry_at(heap, row).time_s, entry_at(heap, row + 1).time_s, entry_at(heap, row + 2).time_s,
                   entry_at(heap, row + 3).time_s)
     left, right = min(a, b), min(c, d)
     if a == b or c == d or left == right:
-        best = _first_of(m, heap, row, row + 4)
-    else:
-        in_left, in_right = row + int(b < a), row + 2 + int(d < c)
-        best = in_left + (in_right - in_left) * int(right < left)
-    _set(entry_at(heap, hole), entry_at(heap, best).time_s, entry_at(heap, best).event)
-    return best
+        return _first_of(m, heap, row, row + 4)
+    in_left, in_right = row + int(b < a), row + 2 + int(d < c)
+    return in_left + (in_right - in_left) * int(right < left)
 
 
 @compiled

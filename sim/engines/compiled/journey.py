@@ -62,7 +62,7 @@ def enter(m, slot, position):
         station_takes(m, row, new_work(m, slot, hop, 0, draw(m, slot, hop, station_at(m.stations, row).law_offset)))
     elif at.kind == LINK:
         job.first_leg, job.entered, job.arrived = hop, 0, 0
-        job.n_segments = max(1, -(-at.n_bytes // at.segment_bytes))
+        job.n_segments = at.n_segments
         for _ in range(min(at.window, job.n_segments)):
             _enter_next_segment(m, slot)
     elif at.kind == DELAY:
@@ -200,7 +200,10 @@ def _cross(m, slot, hop, segment):
     """Let a segment join the line of a leg."""
     at, job = hop_at(m.hops, hop), job_at(m.jobs, slot)
     n_bytes = min(at.segment_bytes, at.n_bytes - segment * at.segment_bytes)
-    n_bytes += at.wrap_bytes // job.n_segments + (segment < at.wrap_bytes % job.n_segments)
+    if job.n_segments == 1:  # a division takes long
+        n_bytes += at.wrap_bytes
+    else:
+        n_bytes += at.wrap_bytes // job.n_segments + (segment < at.wrap_bytes % job.n_segments)
     row = station_of(m, slot, hop)
     link = station_at(m.stations, row)
     bits, n_frames, lost = transmission(job.key, at.key, segment, n_bytes, link.frame_bytes, link.frame_overhead_bits,

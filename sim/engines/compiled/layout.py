@@ -37,7 +37,7 @@ HOP = np.dtype([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
     ('radio', 'i4'), ('window', 'i4'), ('key', 'i8'), ('amount', 'f8'), ('base', 'f8'), ('latency_s', 'f8'),
     ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('legs_behind', 'i8'),
-    ('end_convoy', 'i4'), ('arrival_convoy', 'i4'),  # of the events that end its services and that follow them
+    ('n_segments', 'i8'), ('end_convoy', 'i4'), ('arrival_convoy', 'i4'),  # of the events that end its services and that follow them
 ], align=True)
 ROUTE = np.dtype([
     ('first', 'i8'), ('end', 'i8'), ('stream', 'i4'), ('flow', 'i4'), ('class_row', 'i4'), ('priority', 'i4'),

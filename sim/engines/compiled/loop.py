@@ -41,6 +41,7 @@ from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, 
 from sim.model import N_SLOTS
 
 ARRIVALS_A_STEP = 4
+LAUNCHES_AHEAD = 16
 
 # Why the loop returns to Python.
 NOTHING_LEFT, TIME_IS_UP, NEEDS_ARRIVALS, NEEDS_ROOM, NEEDS_PYTHON, IS_LONG = range(6)
@@ -138,7 +139,7 @@ def launch_keys(m: Any, stream: int, entities: Records, k: Records, jobs: Record
 
 @compiled
 def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, jobs: Records, keys: Records,
-           order: Records, inbox: int, deadline_s: float, slots: Records) -> None:
+           order: Records, inbox: int, deadline_s: float, has_amounts: bool, slots: Records) -> None:
     """Make one job for each entity; each arrives at its first hop now, as an event of its own, in an order of keys.
 
     The heap only ever holds the first of these events: the jobs are a list, and each event puts the next one in its
@@ -147,10 +148,10 @@ def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, job
     first, previous = m.n_launched, NONE
     for at in range(order.size):
         i = order[at]
-        fetch_entity(m.entities, entities[order[min(at + ARRIVALS_A_STEP, order.size - 1)]])
+        fetch_entity(m.entities, entities[order[min(at + LAUNCHES_AHEAD, order.size - 1)]])
         slot = new_job(m, jobs[i], stream, variant, entities[i], k[i])
         job = job_at(m.jobs, slot)
-        job.id, job.inbox, job.next = first + i, inbox, NONE
+        job.id, job.inbox, job.next, job.has_amounts = first + i, inbox, NONE, has_amounts
         if not math.isnan(deadline_s):
             job.deadline_s = deadline_s
         slots[i] = slot

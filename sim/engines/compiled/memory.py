@@ -197,6 +197,7 @@ def _flat(groups: tuple[tuple[int, ...], ...]) -> tuple[Records, Records]:
 
 def _hops(model: Model) -> Records:
     hops = _copied(model.hops, HOP, model.hops.kind.size)
+    hops['n_segments'] = np.maximum(1, -(-hops['n_bytes'] // np.maximum(1, hops['segment_bytes'])))
     curves = model.curves
     for row in range(hops.size):
         curve = model.hops.curve[row]
