@@ -170,7 +170,11 @@ def _complete(m, slot):
 def _job_arrives_at(m, convoy, time_s, slot, position):
     job = job_at(m.jobs, slot)
     key = event_key(ARRIVE, job.key, position, 0, job.attempt)
-    note(m, push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position), slot, job.entity, NONE)
+    route = route_at(m.routes, job.route)
+    hop, station = route.first + position, NONE
+    if hop < route.end and (hop_at(m.hops, hop).kind == SERVE or hop_at(m.hops, hop).kind == LINK):
+        station = station_of(m, slot, hop)
+    note(m, push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position), slot, NONE, station)
 
 
 @compiled
@@ -192,19 +196,18 @@ def _enter_next_segment(m, slot):
     job = job_at(m.jobs, slot)
     segment = job.entered
     job.entered += 1
-    _cross(m, slot, job.first_leg, segment)
+    _cross(m, slot, job.first_leg, segment, station_of(m, slot, job.first_leg))
 
 
 @compiled
-def _cross(m, slot, hop, segment):
-    """Let a segment join the line of a leg."""
+def _cross(m, slot, hop, segment, row):
+    """Let a segment join the line of a leg, at the station that the leg means for the job."""
     at, job = hop_at(m.hops, hop), job_at(m.jobs, slot)
     n_bytes = min(at.segment_bytes, at.n_bytes - segment * at.segment_bytes)
     if job.n_segments == 1:  # a division takes long
         n_bytes += at.wrap_bytes
     else:
         n_bytes += at.wrap_bytes // job.n_segments + (segment < at.wrap_bytes % job.n_segments)
-    row = station_of(m, slot, hop)
     link = station_at(m.stations, row)
     bits, n_frames, lost = transmission(job.key, at.key, segment, n_bytes, link.frame_bytes, link.frame_overhead_bits,
                                  link.loss_ratio, link.attempts_max)
@@ -231,7 +234,7 @@ def _crossed(m, work_row):
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
     hop = hop_at(m.hops, work.hop)
     event = push_behind(m, hop.arrival_convoy, m.now + hop.latency_s, key, SEGMENT_ARRIVES, work_row, 0)
-    note(m, event, slot, job.entity, following)
+    note(m, event, slot, NONE, following)
 
 
 @compiled
@@ -241,10 +244,14 @@ def segment_arrives(m, work_row):
     slot, leg, segment = work.job, work.hop + 1, work.segment
     job, last_leg = job_at(m.jobs, slot), work.hop + hop_at(m.hops, work.hop).legs_behind
     is_void = job.delivery != work.delivery  # the consumer that it went to has died
-    while not is_void and leg <= last_leg and station_of(m, slot, leg) == NONE:
+    row = NONE
+    while not is_void and leg <= last_leg:
+        row = station_of(m, slot, leg)
+        if row != NONE:
+            break
         leg += 1
-    if not is_void and leg <= last_leg:
-        _cross(m, slot, leg, segment)
+    if row != NONE:
+        _cross(m, slot, leg, segment, row)
         free_work(m, work_row)  # not before: the job's slot is free when no work of it is left
         return
     is_void = is_void or job.done

@@ -51,22 +51,26 @@ STATION = np.dtype([
     ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('frame_gap_bits', 'f8'),
     ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
 ], align=True)
-SERVER = np.dtype([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], align=True)
+SERVER = np.dtype([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8'), ('unused', 'i8')], align=True)
 ENTITY = np.dtype([
     ('key', 'i8'), ('class_row', 'i4'), ('attachment', 'i4'), ('sending', 'i4'), ('valid_from_s', 'f8'),
     ('sealed_bytes', 'f8'),
     ('busy_s', 'f8'), ('busy_crypto_s', 'f8'), ('transmit_s', 'f8'), ('transmit_crypto_s', 'f8'),
-    ('transmit_bytes', 'f8'), ('receive_s', 'f8'), ('receive_crypto_s', 'f8'), ('receive_bytes', 'f8'),
+    ('transmit_bytes', 'f8'), ('receive_s', 'f8'), ('receive_crypto_s', 'f8'), ('receive_bytes', 'f8'), ('unused', 'f8', 3),
 ], align=True)
 JOB = np.dtype([
-    ('key', 'i8'), ('id', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'),
-    ('consumer', 'i4'), ('inbox', 'i4'), ('has_amounts', 'i4'), ('done', 'i4'), ('k', 'i8'), ('launched_s', 'f8'),
-    ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'), ('sealed_s', 'f8'),
-    # The present transfer, then the present queue.
-    ('first_leg', 'i8'), ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'),
-    ('under_way', 'i8'),  # works, those of void deliveries too: the slot is free when there are none
-    ('number', 'i8'), ('position', 'i8'), ('next', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
+    # What every hop asks for: a line of the cache.
+    ('key', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'), ('consumer', 'i4'),
     ('delivery', 'i4'),  # grows with each delivery, and when its consumer dies; never starts again
+    ('under_way', 'i4'),  # works, those of void deliveries too: the slot is free when there are none
+    ('has_amounts', 'i2'), ('done', 'i2'),
+    ('first_leg', 'i4'), ('n_segments', 'i4'), ('entered', 'i4'), ('arrived', 'i4'),  # of the present transfer
+    ('launched_s', 'f8'),
+    # What some hops and the end ask for.
+    ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'), ('sealed_s', 'f8'), ('id', 'i8'), ('k', 'i8'),
+    ('next', 'i8'), ('inbox', 'i4'), ('unused', 'i4'),
+    # The present queue.
+    ('number', 'i8'), ('position', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'), ('spare', 'f8', 3),
 ], align=True)
 WORK = np.dtype([
     ('job', 'i8'), ('hop', 'i8'), ('segment', 'i8'), ('next', 'i8'), ('order', 'i8'), ('priority', 'i4'),
@@ -146,7 +150,7 @@ def _reader(dtype: Any) -> Any:
     return at
 
 
-def _fetcher(dtype: Any) -> Any:
+def _fetcher(dtype: Any, n_lines: int = 0) -> Any:
     """Return a compiled function of (address of a table, row) that asks for the row's memory and does not wait."""
     n_bytes = dtype.itemsize
 
@@ -158,8 +162,8 @@ def _fetcher(dtype: Any) -> Any:
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             prefetch = builder.module.declare_intrinsic(
                 'llvm.prefetch', [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
-            last = (n_bytes - 1,) if n_bytes % CACHE_LINE_BYTES else ()  # rows that are not whole lines begin anywhere
-            for offset in (*range(0, n_bytes, CACHE_LINE_BYTES), *last):
+            offsets = (0,) if CACHE_LINE_BYTES % n_bytes == 0 else tuple(range(0, n_bytes, CACHE_LINE_BYTES))[:n_lines or None]
+            for offset in offsets:
                 at = builder.inttoptr(builder.add(begin, begin.type(offset)), byte)
                 builder.call(prefetch, [at, number(1), number(3), number(1)])  # to be written, soon again, data
             return context.get_dummy_value()
@@ -175,8 +179,9 @@ hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_a
 inbox_at, outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at = (
     _reader(dtype) for dtype in (INBOX, OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT))
 arrival_at = _reader(ARRIVAL)
-fetch_entity, fetch_station, fetch_server, fetch_job, fetch_work, fetch_event = (
-    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, JOB, WORK, EVENT))
+fetch_entity, fetch_station, fetch_server, fetch_work, fetch_event = (
+    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, WORK, EVENT))
+fetch_job = _fetcher(JOB, n_lines=2)
 
 
 @intrinsic

@@ -87,7 +87,7 @@ class Memory:
         dtype = TABLES[name]
         rows = np.ascontiguousarray(rows)
         records = (rows if rows.dtype == dtype else rows.view(dtype)) if rows.size else _new(name, 1)
-        if dtype.itemsize % CACHE_LINE_BYTES == 0 and records.ctypes.data % CACHE_LINE_BYTES:
+        if (dtype.itemsize % CACHE_LINE_BYTES == 0 or dtype.itemsize in (16, 32)) and records.ctypes.data % CACHE_LINE_BYTES:
             records = _in_lines(records)
         self._arrays[name] = records
         self.m[name] = records.ctypes.data

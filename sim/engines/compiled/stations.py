@@ -81,7 +81,8 @@ def start(m, row, work_row, server):
     event = push_behind(m, hop_at(m.hops, work.hop).end_convoy, m.now + work.remaining / server_at(m.servers, server).speed,
                         event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row,
                         work.epoch)
-    note(m, event, work.job, job.entity, row)
+    hop = hop_at(m.hops, work.hop)
+    note(m, event, work.job, job.entity if hop.radio or row >= m.n_stations else NONE, row)
 
 
 @compiled

@@ -57,7 +57,8 @@ class CompiledWorld(EngineWorld):
         m, memory = self._engine.machine, self._engine.memory
         rows = memory['outcomes'][:m['n_outcomes']]
         mine = rows['inbox'] == inbox
-        taken, rest = rows[mine], rows[~mine]
+        taken = rows[mine]
+        rest = rows[~mine] if taken.size < rows.size else rows[:0]
         memory['outcomes'][:rest.size] = rest
         m['n_outcomes'] = rest.size
         memory['inboxes'][inbox]['n'] = 0
