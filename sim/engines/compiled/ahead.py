@@ -13,6 +13,7 @@ from sim.engines.compiled.layout import (
     SEGMENT_ARRIVES,
     event_at,
     fetch_entity,
+    fetch_hop,
     fetch_job,
     fetch_server,
     fetch_station,
@@ -22,10 +23,10 @@ from sim.laws import SERVICE_END
 
 
 @compiled
-def note(m: Any, row: int, job: int, entity: int, station: int) -> None:
+def note(m: Any, row: int, job: int, hop: int, entity: int, station: int) -> None:
     """Note what an event will act on; NONE where that is not known."""
     event = event_at(m.events, row)
-    event.job, event.entity, event.station = job, entity, station
+    event.job, event.hop, event.entity, event.station = job, hop, entity, station
 
 
 @compiled
@@ -36,6 +37,8 @@ def fetch_subjects(m: Any, row: int) -> None:
         fetch_work(m.works, event.a)
     if event.job != NONE:
         fetch_job(m.jobs, event.job)
+    if event.hop != NONE:
+        fetch_hop(m.hops, event.hop)
     if event.entity != NONE:
         fetch_entity(m.entities, event.entity)
     if event.station != NONE:

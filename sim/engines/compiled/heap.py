@@ -89,7 +89,7 @@ def _new_event(m, time_s, key, kind, a, b):
     event = event_at(m.events, row)
     event.key, event.number, event.kind, event.a, event.b = key, m.event_number, kind, a, b
     event.time_s, event.convoy, event.next = time_s, NONE, NONE
-    event.job, event.entity, event.station = NONE, NONE, NONE
+    event.job, event.hop, event.entity, event.station = NONE, NONE, NONE, NONE
     m.event_number += 1
     return row
 

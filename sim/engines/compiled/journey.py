@@ -174,7 +174,7 @@ def _job_arrives_at(m, convoy, time_s, slot, position):
     hop, station = route.first + position, NONE
     if hop < route.end and (hop_at(m.hops, hop).kind == SERVE or hop_at(m.hops, hop).kind == LINK):
         station = station_of(m, slot, hop)
-    note(m, push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position), slot, NONE, station)
+    note(m, push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position), slot, hop, NONE, station)
 
 
 @compiled
@@ -234,7 +234,7 @@ def _crossed(m, work_row):
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
     hop = hop_at(m.hops, work.hop)
     event = push_behind(m, hop.arrival_convoy, m.now + hop.latency_s, key, SEGMENT_ARRIVES, work_row, 0)
-    note(m, event, slot, NONE, following)
+    note(m, event, slot, work.hop + 1, NONE, following)
 
 
 @compiled

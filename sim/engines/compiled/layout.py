@@ -33,12 +33,23 @@ SLOTS_MAX = (1 << SLOT_BITS) - 1
 SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
 LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
 
-HOP = np.dtype([
+
+def _in_lines(fields: list[Any], row_bytes: int) -> np.dtype[Any]:
+    """Return records that take `row_bytes` each: then none lies in more lines of the cache than it must."""
+    packed = np.dtype(fields, align=True)
+    assert packed.fields is not None
+    columns = {name: packed.fields[name] for name in packed.names or ()}
+    return np.dtype({'names': list(columns), 'formats': [column[0] for column in columns.values()],
+                     'offsets': [column[1] for column in columns.values()], 'itemsize': row_bytes}, align=True)
+
+
+HOP = _in_lines([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
     ('radio', 'i4'), ('window', 'i4'), ('key', 'i8'), ('amount', 'f8'), ('base', 'f8'), ('latency_s', 'f8'),
     ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('legs_behind', 'i8'),
-    ('n_segments', 'i8'), ('end_convoy', 'i4'), ('arrival_convoy', 'i4'),  # of the events that end its services and that follow them
-], align=True)
+    ('n_segments', 'i8'),
+    ('end_convoy', 'i4'), ('arrival_convoy', 'i4'),  # of the ends of its services, and of what follows them
+], 2 * CACHE_LINE_BYTES)
 ROUTE = np.dtype([
     ('first', 'i8'), ('end', 'i8'), ('stream', 'i4'), ('flow', 'i4'), ('class_row', 'i4'), ('priority', 'i4'),
     ('fallback', 'i4'), ('guard_first', 'i4'), ('n_guards', 'i4'), ('deadline_s', 'f8'), ('wire_bytes', 'i8'),
@@ -51,14 +62,14 @@ STATION = np.dtype([
     ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('frame_gap_bits', 'f8'),
     ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
 ], align=True)
-SERVER = np.dtype([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8'), ('unused', 'i8')], align=True)
-ENTITY = np.dtype([
+SERVER = _in_lines([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], CACHE_LINE_BYTES // 2)
+ENTITY = _in_lines([
     ('key', 'i8'), ('class_row', 'i4'), ('attachment', 'i4'), ('sending', 'i4'), ('valid_from_s', 'f8'),
     ('sealed_bytes', 'f8'),
     ('busy_s', 'f8'), ('busy_crypto_s', 'f8'), ('transmit_s', 'f8'), ('transmit_crypto_s', 'f8'),
-    ('transmit_bytes', 'f8'), ('receive_s', 'f8'), ('receive_crypto_s', 'f8'), ('receive_bytes', 'f8'), ('unused', 'f8', 3),
-], align=True)
-JOB = np.dtype([
+    ('transmit_bytes', 'f8'), ('receive_s', 'f8'), ('receive_crypto_s', 'f8'), ('receive_bytes', 'f8'),
+], 2 * CACHE_LINE_BYTES)
+JOB = _in_lines([
     # What every hop asks for: a line of the cache.
     ('key', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'), ('consumer', 'i4'),
     ('delivery', 'i4'),  # grows with each delivery, and when its consumer dies; never starts again
@@ -68,23 +79,23 @@ JOB = np.dtype([
     ('launched_s', 'f8'),
     # What some hops and the end ask for.
     ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'), ('sealed_s', 'f8'), ('id', 'i8'), ('k', 'i8'),
-    ('next', 'i8'), ('inbox', 'i4'), ('unused', 'i4'),
+    ('next', 'i8'), ('inbox', 'i4'),
     # The present queue.
-    ('number', 'i8'), ('position', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'), ('spare', 'f8', 3),
-], align=True)
-WORK = np.dtype([
+    ('number', 'i8'), ('position', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
+], 3 * CACHE_LINE_BYTES)
+WORK = _in_lines([
     ('job', 'i8'), ('hop', 'i8'), ('segment', 'i8'), ('next', 'i8'), ('order', 'i8'), ('priority', 'i4'),
     ('lost', 'i4'), ('server', 'i4'), ('epoch', 'i4'), ('station', 'i4'),
     ('attempt', 'i4'), ('delivery', 'i4'),  # those of the job when the work was made
     ('amount', 'f8'), ('remaining', 'f8'), ('arrived_s', 'f8'),
-    ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'), ('unused', 'f8'),
-], align=True)
+    ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
+], 2 * CACHE_LINE_BYTES)
 ENTRY = np.dtype([('time_s', 'f8'), ('event', 'i8')], align=True)  # of the heap
-EVENT = np.dtype([
+EVENT = _in_lines([
     ('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4'),
     ('time_s', 'f8'), ('convoy', 'i4'), ('next', 'i4'),  # of its convoy
-    ('job', 'i4'), ('entity', 'i4'), ('station', 'i4'),  # that it will act on, if that is known
-], align=True)
+    ('job', 'i4'), ('hop', 'i4'), ('entity', 'i4'), ('station', 'i4'),  # that it will act on, if that is known
+], CACHE_LINE_BYTES)
 CONVOY = np.dtype([('last', 'i8')], align=True)  # event; NONE: there is none
 QUEUE_RECORD = np.dtype([
     ('first_consumer', 'i4'), ('n_consumers', 'i4'), ('next_consumer', 'i4'), ('prefetch', 'i4'), ('capacity', 'i8'),
@@ -179,8 +190,8 @@ hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_a
 inbox_at, outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at = (
     _reader(dtype) for dtype in (INBOX, OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT))
 arrival_at = _reader(ARRIVAL)
-fetch_entity, fetch_station, fetch_server, fetch_work, fetch_event = (
-    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, WORK, EVENT))
+fetch_entity, fetch_station, fetch_server, fetch_work, fetch_event, fetch_hop, fetch_route = (
+    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, WORK, EVENT, HOP, ROUTE))
 fetch_job = _fetcher(JOB, n_lines=2)
 
 

@@ -10,7 +10,10 @@ from sim.engines.compiled.layout import (
     CACHE_LINE_BYTES,
     CONSUMER_RECORD,
     ENTITY,
+    ENTRY,
+    EVENT,
     HOP,
+    JOB,
     MACHINE,
     NONE,
     QUEUE_RECORD,
@@ -18,6 +21,7 @@ from sim.engines.compiled.layout import (
     SERVER,
     STATION,
     TABLES,
+    WORK,
     Records,
 )
 from sim.model import LINK, PREEMPTIVE, Model
@@ -25,6 +29,7 @@ from sim.results.histogram import N_BINS
 from sim.results.recording import Trace
 
 POOL_FIRST = 1_024
+IN_LINES = (HOP, STATION, SERVER, ENTITY, JOB, WORK, EVENT, ENTRY)  # rows that a line of the cache begins with, or half
 ROWS_FIRST = 65_536
 ROWS_PER_EVENT = 64  # room for what one event may write; one job ends in most
 
@@ -87,7 +92,7 @@ class Memory:
         dtype = TABLES[name]
         rows = np.ascontiguousarray(rows)
         records = (rows if rows.dtype == dtype else rows.view(dtype)) if rows.size else _new(name, 1)
-        if (dtype.itemsize % CACHE_LINE_BYTES == 0 or dtype.itemsize in (16, 32)) and records.ctypes.data % CACHE_LINE_BYTES:
+        if records.ctypes.data % CACHE_LINE_BYTES and dtype in IN_LINES:
             records = _in_lines(records)
         self._arrays[name] = records
         self.m[name] = records.ctypes.data

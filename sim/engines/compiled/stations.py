@@ -82,7 +82,7 @@ def start(m, row, work_row, server):
                         event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row,
                         work.epoch)
     hop = hop_at(m.hops, work.hop)
-    note(m, event, work.job, job.entity if hop.radio or row >= m.n_stations else NONE, row)
+    note(m, event, work.job, work.hop, job.entity if hop.radio or row >= m.n_stations else NONE, row)
 
 
 @compiled
