@@ -27,16 +27,19 @@ from sim.engines.compiled.layout import (
     entity_at,
     event_at,
     fetch_entity,
+    fetch_hop,
+    fetch_route,
     fetch_server,
     fetch_station,
     job_at,
     number_at,
+    route_at,
     server_at,
     station_at,
     work_at,
 )
 from sim.engines.compiled.memory import ROWS_PER_EVENT
-from sim.engines.compiled.pools import new_job
+from sim.engines.compiled.pools import new_job, route_of
 from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
 from sim.model import N_SLOTS
 
@@ -103,7 +106,13 @@ def _fetch_ahead(m):
     fetch_entity(m.entities, entity)
     fetch_station(m.stations, m.n_stations + entity)
     fetch_server(m.servers, m.n_stations + entity)
-    attachment = entity_at(m.entities, arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP).entity).attachment
+    soon = arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP)
+    attachment = entity_at(m.entities, soon.entity).attachment
+    fetch_route(m.routes, route_of(m, soon.stream, 0, soon.entity))
+    next_one = arrival_at(m.arrivals, m.next_arrival + 1)
+    first = route_at(m.routes, route_of(m, next_one.stream, 0, next_one.entity)).first
+    fetch_hop(m.hops, first)
+    fetch_hop(m.hops, first + 1)
     if attachment != NONE:
         air = number_at(m.slots, attachment * N_SLOTS).value
         fetch_station(m.stations, air)
