@@ -102,7 +102,7 @@ class KeyAuthority:
     async def _rekey(self, world: World, device: int, row: KeyRow) -> None:
         """Give a device a new key, however often it takes, unless it is revoked meanwhile."""
         plan, entity, serial = self._plan, self._plan.devices[[device]], self._serial[device]
-        while not await self._agree(world, device, row):
+        while not await self._agree(world, device, row, serial):
             if self._serial[device] != serial:
                 return
             row.attempts += 1
@@ -119,20 +119,22 @@ class KeyAuthority:
             self._is_refused[device] = False
             world.change(entity, valid_from=now)
 
-    async def _agree(self, world: World, device: int, row: KeyRow) -> bool:
-        """Try once to agree on a key, to tell it to all places, and to let the device use it."""
-        entity, serial = self._plan.devices[[device]], self._serial[device]
+    async def _agree(self, world: World, device: int, row: KeyRow, serial: int) -> bool:
+        """Try once to agree on a key, to tell it to all places, and to let the device use it.
+
+        `serial` is that of the device when its key became due: a device that was revoked since gets none.
+        """
+        entity = self._plan.devices[[device]]
         if not (self._serial[device] == serial and await self._exchange(world, 'rekey', entity)
                 and self._serial[device] == serial and await self._tell(world, 'key-record')
                 and self._serial[device] == serial):
             return False
         name = self._name(f'overlap {row.attempts}', device)
-        world.start(Controller(name, lambda world: self._end_former(world, device, row)))
+        world.start(Controller(name, lambda world: self._end_former(world, device, row, serial)))
         return await self._exchange(world, 'key-activate', entity) and bool(self._serial[device] == serial)
 
-    async def _end_former(self, world: World, device: int, row: KeyRow) -> None:
+    async def _end_former(self, world: World, device: int, row: KeyRow, serial: int) -> None:
         """Refuse what is sealed under the former key when the overlap is over, used the device its new one or not."""
-        serial = self._serial[device]
         await world.sleep(self._plan.overlap_s)
         if self._serial[device] == serial and not self._is_refused[device]:
             self._is_refused[device] = math.isnan(row.ended_s)

@@ -210,3 +210,17 @@ def test_revocation_ends_an_exchange_that_is_under_way(engine: Engine) -> None:
     rows, _ = live(engine, plan, hospital())
     mine = [(row.event, row.cause) for row in rows if row.entity == device and math.isfinite(row.ended_s)]
     assert mine == [('revocation', 'revoked'), ('enrolment', 'revoked'), ('rekey', 'enrolled')]
+
+
+def test_device_revoked_in_the_pause_before_another_attempt_gets_no_key(engine: Engine) -> None:
+    """An exchange fails after 4 s, is due again at 11, and its device is revoked at 6: all places refuse it from 9 on."""
+    every_s = replace(PLAN, every_s=90.0, expiry_s=200.0, deadline_s=4.0)
+    undisturbed, _ = live(engine, every_s, hospital())
+    device, due_s = next((row.entity, row.due_s) for row in undisturbed if 1.0 < row.due_s < 80.0)
+    plan = replace(every_s, revocations=revocation([device], due_s + 6.0).revocations)
+    rows, recording = live(engine, plan, hospital(outages=((due_s - 0.5, due_s + 5.0),)))
+    mine = [(row.event, row.cause) for row in rows if row.entity == device and math.isfinite(row.ended_s)]
+    assert mine == [('revocation', 'revoked')]
+    late = [outcome for sealed_s, outcome in of_device(recording, device) if sealed_s > due_s + 9.0]
+    assert late
+    assert set(late) == {REJECTED}
