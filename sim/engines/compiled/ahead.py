@@ -1,8 +1,8 @@
 """Memory asked for ahead of its use: a simulation of many devices waits for little else.
 
-Each event says when it is made what it will act on, as far as that is known by then: its work, job, entity and station.
-This is asked for when the event is among the next few to happen: when it rises in the heap, or comes to the front of
-its convoy.
+Each event says when it is made what it will act on, as far as that is known by then: its work, job, hop, entity and
+station. That is asked for when the event is among the next few to happen: when it rises in the heap, or comes to the
+front of its convoy.
 """
 
 from typing import Any
@@ -23,17 +23,17 @@ from sim.laws import SERVICE_END
 
 
 @compiled
-def note(m: Any, row: int, job: int, hop: int, entity: int, station: int) -> None:
-    """Note what an event will act on; NONE where that is not known."""
+def plan_fetch(m: Any, row: int, job: int, hop: int, entity: int, station: int) -> None:
+    """Note what an event will act on; NONE where that is not known, or nothing."""
     event = event_at(m.events, row)
     event.job, event.hop, event.entity, event.station = job, hop, entity, station
 
 
 @compiled
-def fetch_subjects(m: Any, row: int) -> None:
+def fetch_planned(m: Any, row: int) -> None:
     """Ask for the memory of what an event will act on."""
     event = event_at(m.events, row)
-    if event.kind == SERVICE_END or event.kind == SEGMENT_ARRIVES:
+    if event.kind in (SERVICE_END, SEGMENT_ARRIVES):
         fetch_work(m.works, event.a)
     if event.job != NONE:
         fetch_job(m.jobs, event.job)

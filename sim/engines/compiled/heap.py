@@ -17,7 +17,7 @@ What rises to the top is what happens next: on its way, the memory that it will 
 from typing import Any
 
 from sim.compiling import compiled
-from sim.engines.compiled.ahead import fetch_subjects
+from sim.engines.compiled.ahead import fetch_planned
 from sim.engines.compiled.layout import ENTRY, NONE, convoy_at, entry_at, event_at, fetch_event, number_at
 
 ROOT = 3  # so that four children begin at a multiple of four, where a line of the cache does
@@ -62,28 +62,27 @@ def push(m: Any, time_s: float, key: int, kind: int, a: int, b: int) -> None:
 
 @compiled
 def push_behind(m: Any, convoy_row: int, time_s: float, key: int, kind: int, a: int, b: int) -> int:
-    """Add an event to a convoy if it comes behind the last of that, else by itself; return its row."""
+    """Add an event to a convoy if it comes behind the last of that, else by itself; return its row.
+
+    Without a convoy, `convoy_row` NONE, it is by itself.
+    """
     row = _new_event(m, time_s, key, kind, a, b)
-    if convoy_row == NONE:
-        _put(m, time_s, row)
-        return row
-    convoy = convoy_at(m.convoys, convoy_row)
-    if convoy.last != NONE:
-        last = event_at(m.events, convoy.last)
-        if time_s < last.time_s or (time_s == last.time_s and key < last.key):
-            _put(m, time_s, row)
-            return row
-        last.next = row
-    event_at(m.events, row).convoy = convoy_row
-    is_first = convoy.last == NONE
-    convoy.last = row
-    if is_first:
-        _put(m, time_s, row)
+    if convoy_row != NONE:
+        convoy = convoy_at(m.convoys, convoy_row)
+        last = convoy.last
+        if last == NONE or _is_before(m, event_at(m.events, last).time_s, last, time_s, row):
+            convoy.last = row
+            event_at(m.events, row).convoy = convoy_row
+            if last != NONE:
+                event_at(m.events, last).next = row
+                return row
+    _put(m, time_s, row)
     return row
 
 
 @compiled
 def _new_event(m, time_s, key, kind, a, b):
+    """Take a free row for an event, and return it."""
     m.n_free_events -= 1
     row = number_at(m.free_events, m.n_free_events).value
     event = event_at(m.events, row)
@@ -155,14 +154,13 @@ def drop_first(m: Any) -> None:
 
 @compiled
 def _fetch_behind(m, row):
-    """Ask for the memory of the events behind one in its convoy: of the second all that it needs, of the third itself."""
+    """Ask for what the event behind one in its convoy will act on, and for the event behind that."""
     second = event_at(m.events, row).next
-    if second == NONE:
-        return
-    fetch_subjects(m, second)
-    third = event_at(m.events, second).next
-    if third != NONE:
-        fetch_event(m.events, third)
+    if second != NONE:
+        fetch_planned(m, second)
+        third = event_at(m.events, second).next
+        if third != NONE:
+            fetch_event(m.events, third)
 
 
 @compiled
@@ -192,7 +190,7 @@ def _drop_root(m):
         first = _rise(m, heap, 0)
         second = _rise(m, heap, first)
         hole = _rise(m, heap, second)
-        fetch_subjects(m, entry_at(heap, first).event)
+        fetch_planned(m, entry_at(heap, first).event)
         fetch_event(m.events, entry_at(heap, second).event)
     while 4 * hole + 4 < n:
         hole = _rise(m, heap, hole)
@@ -214,7 +212,7 @@ def _rise(m, heap, hole):
 
 @compiled
 def _first_of_four(m, heap, row):
-    """Return the first of four entries, without a branch that a processor would have to guess unless times are equal."""
+    """Return the first of four entries, without a branch that a processor would have to guess unless times tie."""
     a, b, c, d = (entry_at(heap, row).time_s, entry_at(heap, row + 1).time_s, entry_at(heap, row + 2).time_s,
                   entry_at(heap, row + 3).time_s)
     left, right = min(a, b), min(c, d)

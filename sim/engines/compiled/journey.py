@@ -6,7 +6,7 @@ order and with the same operations on floats, so that every time of every hop is
 
 
 from sim.compiling import compiled
-from sim.engines.compiled.ahead import note
+from sim.engines.compiled.ahead import plan_fetch
 from sim.engines.compiled.books import add_service, end_service, finish, trace_wait
 from sim.engines.compiled.broker import acknowledge, publish
 from sim.engines.compiled.heap import push_behind
@@ -157,7 +157,8 @@ def _served(m, work_row, row):
     elif following == end:
         _complete(m, slot)
     elif not hop_at(m.hops, following).flags & SAME_VISIT:
-        _job_arrives_at(m, hop.arrival_convoy, m.now + hop.latency_s, slot, following - route_at(m.routes, job.route).first)
+        position = following - route_at(m.routes, job.route).first
+        _job_arrives_at(m, hop.arrival_convoy, m.now + hop.latency_s, slot, position)
 
 
 @compiled
@@ -170,11 +171,17 @@ def _complete(m, slot):
 def _job_arrives_at(m, convoy, time_s, slot, position):
     job = job_at(m.jobs, slot)
     key = event_key(ARRIVE, job.key, position, 0, job.attempt)
-    route = route_at(m.routes, job.route)
-    hop, station = route.first + position, NONE
-    if hop < route.end and (hop_at(m.hops, hop).kind == SERVE or hop_at(m.hops, hop).kind == LINK):
-        station = station_of(m, slot, hop)
-    note(m, push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position), slot, hop, NONE, station)
+    event = push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position)
+    hop = route_at(m.routes, job.route).first + position
+    plan_fetch(m, event, slot, hop, NONE, _station_ahead(m, slot, hop))
+
+
+@compiled
+def _station_ahead(m, slot, hop):
+    """Return the row of the station that a job will ask for at a hop; NONE where it asks for none."""
+    if hop == route_at(m.routes, job_at(m.jobs, slot).route).end or hop_at(m.hops, hop).kind not in (SERVE, LINK):
+        return NONE
+    return station_of(m, slot, hop)
 
 
 @compiled
@@ -228,13 +235,10 @@ def _crossed(m, work_row):
         free_work(m, work_row)
         return
     position = work.hop - route_at(m.routes, job.route).first
-    following = NONE
-    if work.hop + 1 < route_at(m.routes, job.route).end:
-        following = station_of(m, slot, work.hop + 1)
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
     hop = hop_at(m.hops, work.hop)
     event = push_behind(m, hop.arrival_convoy, m.now + hop.latency_s, key, SEGMENT_ARRIVES, work_row, 0)
-    note(m, event, slot, work.hop + 1, NONE, following)
+    plan_fetch(m, event, slot, work.hop + 1, NONE, _station_ahead(m, slot, work.hop + 1))
 
 
 @compiled

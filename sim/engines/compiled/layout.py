@@ -34,8 +34,8 @@ SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
 LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
 
 
-def _in_lines(fields: list[Any], row_bytes: int) -> np.dtype[Any]:
-    """Return records that take `row_bytes` each: then none lies in more lines of the cache than it must."""
+def _wide(fields: list[Any], row_bytes: int) -> np.dtype[Any]:
+    """Return records that take `row_bytes` each, so that none lies in more lines of the cache than it must."""
     packed = np.dtype(fields, align=True)
     assert packed.fields is not None
     columns = {name: packed.fields[name] for name in packed.names or ()}
@@ -43,7 +43,7 @@ def _in_lines(fields: list[Any], row_bytes: int) -> np.dtype[Any]:
                      'offsets': [column[1] for column in columns.values()], 'itemsize': row_bytes}, align=True)
 
 
-HOP = _in_lines([
+HOP = _wide([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
     ('radio', 'i4'), ('window', 'i4'), ('key', 'i8'), ('amount', 'f8'), ('base', 'f8'), ('latency_s', 'f8'),
     ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('legs_behind', 'i8'),
@@ -62,14 +62,14 @@ STATION = np.dtype([
     ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('frame_gap_bits', 'f8'),
     ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
 ], align=True)
-SERVER = _in_lines([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], CACHE_LINE_BYTES // 2)
-ENTITY = _in_lines([
+SERVER = _wide([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], CACHE_LINE_BYTES // 2)
+ENTITY = _wide([
     ('key', 'i8'), ('class_row', 'i4'), ('attachment', 'i4'), ('sending', 'i4'), ('valid_from_s', 'f8'),
     ('sealed_bytes', 'f8'),
     ('busy_s', 'f8'), ('busy_crypto_s', 'f8'), ('transmit_s', 'f8'), ('transmit_crypto_s', 'f8'),
     ('transmit_bytes', 'f8'), ('receive_s', 'f8'), ('receive_crypto_s', 'f8'), ('receive_bytes', 'f8'),
 ], 2 * CACHE_LINE_BYTES)
-JOB = _in_lines([
+JOB = _wide([
     # What every hop asks for: a line of the cache.
     ('key', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'), ('consumer', 'i4'),
     ('delivery', 'i4'),  # grows with each delivery, and when its consumer dies; never starts again
@@ -83,7 +83,7 @@ JOB = _in_lines([
     # The present queue.
     ('number', 'i8'), ('position', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
 ], 3 * CACHE_LINE_BYTES)
-WORK = _in_lines([
+WORK = _wide([
     ('job', 'i8'), ('hop', 'i8'), ('segment', 'i8'), ('next', 'i8'), ('order', 'i8'), ('priority', 'i4'),
     ('lost', 'i4'), ('server', 'i4'), ('epoch', 'i4'), ('station', 'i4'),
     ('attempt', 'i4'), ('delivery', 'i4'),  # those of the job when the work was made
@@ -91,7 +91,7 @@ WORK = _in_lines([
     ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
 ], 2 * CACHE_LINE_BYTES)
 ENTRY = np.dtype([('time_s', 'f8'), ('event', 'i8')], align=True)  # of the heap
-EVENT = _in_lines([
+EVENT = _wide([
     ('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4'),
     ('time_s', 'f8'), ('convoy', 'i4'), ('next', 'i4'),  # of its convoy
     ('job', 'i4'), ('hop', 'i4'), ('entity', 'i4'), ('station', 'i4'),  # that it will act on, if that is known
@@ -132,13 +132,13 @@ TABLES = {
     'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
     'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'deadlines': DEADLINE, 'stage_seconds': FLOAT,
     'latency': NUMBER, 'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK,
-    'free_works': NUMBER, 'events': EVENT, 'free_events': NUMBER, 'convoys': CONVOY, 'heap': ENTRY, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL,
-    'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
+    'free_works': NUMBER, 'events': EVENT, 'free_events': NUMBER, 'convoys': CONVOY, 'heap': ENTRY, 'inboxes': INBOX,
+    'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
 COUNTERS = ('n_stations', 'n_stages', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
             'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_in_heap', 'is_apart', 'n_acted',
-            'event_number', 'n_free_jobs', 'n_free_works', 'n_free_events', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
-            'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
+            'event_number', 'n_free_jobs', 'n_free_works', 'n_free_events', 'n_live', 'n_launched', 'n_hops',
+            'n_unacknowledged', 'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
             'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
 MACHINE = np.dtype([('now', 'f8'), ('from_s', 'f8'), ('to_s', 'f8'), *((name, 'i8') for name in COUNTERS),
                     *((name, 'i8') for name in TABLES)], align=True)
@@ -161,8 +161,8 @@ def _reader(dtype: Any) -> Any:
     return at
 
 
-def _fetcher(dtype: Any, n_lines: int = 0) -> Any:
-    """Return a compiled function of (address of a table, row) that asks for the row's memory and does not wait."""
+def _fetcher(dtype: Any, n_lines: int | None = None) -> Any:
+    """Return a compiled function of (address of a table, row) that asks for the row's first lines and does not wait."""
     n_bytes = dtype.itemsize
 
     @intrinsic
@@ -173,8 +173,7 @@ def _fetcher(dtype: Any, n_lines: int = 0) -> Any:
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             prefetch = builder.module.declare_intrinsic(
                 'llvm.prefetch', [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
-            offsets = (0,) if CACHE_LINE_BYTES % n_bytes == 0 else tuple(range(0, n_bytes, CACHE_LINE_BYTES))[:n_lines or None]
-            for offset in offsets:
+            for offset in range(0, n_bytes, CACHE_LINE_BYTES)[:n_lines]:
                 at = builder.inttoptr(builder.add(begin, begin.type(offset)), byte)
                 builder.call(prefetch, [at, number(1), number(3), number(1)])  # to be written, soon again, data
             return context.get_dummy_value()
@@ -184,12 +183,12 @@ def _fetcher(dtype: Any, n_lines: int = 0) -> Any:
     return fetch
 
 
-hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, entry_at, event_at, convoy_at = (
+hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, entry_at, event_at = (
     _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, ENTRY,
-                                 EVENT, CONVOY))
+                                 EVENT))
 inbox_at, outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at = (
     _reader(dtype) for dtype in (INBOX, OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT))
-arrival_at = _reader(ARRIVAL)
+arrival_at, convoy_at = _reader(ARRIVAL), _reader(CONVOY)
 fetch_entity, fetch_station, fetch_server, fetch_work, fetch_event, fetch_hop, fetch_route = (
     _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, WORK, EVENT, HOP, ROUTE))
 fetch_job = _fetcher(JOB, n_lines=2)

@@ -99,24 +99,25 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
 
 @compiled
 def _fetch_ahead(m):
-    """Ask for the memory of the devices that send next, so that it is there when their turn comes."""
-    if m.next_arrival + 2 * ARRIVALS_A_STEP >= m.n_arrivals:
+    """Ask for the memory of the devices that send next, in steps: what one brings tells the next where to look."""
+    far = m.next_arrival + 2 * ARRIVALS_A_STEP
+    if far >= m.n_arrivals:
         return
-    entity = arrival_at(m.arrivals, m.next_arrival + 2 * ARRIVALS_A_STEP).entity
+    entity = arrival_at(m.arrivals, far).entity
     fetch_entity(m.entities, entity)
     fetch_station(m.stations, m.n_stations + entity)
     fetch_server(m.servers, m.n_stations + entity)
-    soon = arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP)
-    attachment = entity_at(m.entities, soon.entity).attachment
-    fetch_route(m.routes, route_of(m, soon.stream, 0, soon.entity))
-    next_one = arrival_at(m.arrivals, m.next_arrival + 1)
-    first = route_at(m.routes, route_of(m, next_one.stream, 0, next_one.entity)).first
-    fetch_hop(m.hops, first)
-    fetch_hop(m.hops, first + 1)
+    near = arrival_at(m.arrivals, far - ARRIVALS_A_STEP)
+    fetch_route(m.routes, route_of(m, near.stream, 0, near.entity))
+    attachment = entity_at(m.entities, near.entity).attachment
     if attachment != NONE:
         air = number_at(m.slots, attachment * N_SLOTS).value
         fetch_station(m.stations, air)
         fetch_server(m.servers, air)
+    soon = arrival_at(m.arrivals, m.next_arrival + 1)
+    hop = route_at(m.routes, route_of(m, soon.stream, 0, soon.entity)).first
+    fetch_hop(m.hops, hop)
+    fetch_hop(m.hops, hop + 1)
 
 
 @compiled

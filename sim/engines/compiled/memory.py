@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import laws
+from sim.engines.compiled.convoys import join_convoys
 from sim.engines.compiled.layout import (
     CACHE_LINE_BYTES,
     CONSUMER_RECORD,
     ENTITY,
-    ENTRY,
-    EVENT,
     HOP,
-    JOB,
     MACHINE,
     NONE,
     QUEUE_RECORD,
@@ -21,15 +19,13 @@ from sim.engines.compiled.layout import (
     SERVER,
     STATION,
     TABLES,
-    WORK,
     Records,
 )
-from sim.model import LINK, PREEMPTIVE, Model
+from sim.model import PREEMPTIVE, Model
 from sim.results.histogram import N_BINS
 from sim.results.recording import Trace
 
 POOL_FIRST = 1_024
-IN_LINES = (HOP, STATION, SERVER, ENTITY, JOB, WORK, EVENT, ENTRY)  # rows that a line of the cache begins with, or half
 ROWS_FIRST = 65_536
 ROWS_PER_EVENT = 64  # room for what one event may write; one job ends in most
 
@@ -72,7 +68,7 @@ class Memory:
         self['stage_seconds'] = _new('stage_seconds', len(model.flows) * len(model.stages))
         self['deadlines'] = _new('deadlines', len(model.flows) * len(model.classes.name))
         self['amount_columns'] = np.full(len(model.stages), NONE)
-        self['convoys'] = np.full(_join_convoys(model, self['hops'], self['queues']), NONE)
+        self['convoys'] = np.full(join_convoys(model, self['hops'], self['queues']), NONE)
         self['arrivals'], self['inboxes'] = _new('arrivals', 1), _new('inboxes', 1)
         pool = max(POOL_FIRST, 4 * (window_max + ROWS_PER_EVENT))
         for name in ('jobs', 'works', 'events', 'heap', 'outcomes'):
@@ -92,8 +88,6 @@ class Memory:
         dtype = TABLES[name]
         rows = np.ascontiguousarray(rows)
         records = (rows if rows.dtype == dtype else rows.view(dtype)) if rows.size else _new(name, 1)
-        if records.ctypes.data % CACHE_LINE_BYTES and dtype in IN_LINES:
-            records = _in_lines(records)
         self._arrays[name] = records
         self.m[name] = records.ctypes.data
         if f'{name}_max' in (MACHINE.names or ()):
@@ -160,22 +154,20 @@ class Memory:
 
 def larger(records: Records, n: int) -> Records:
     """Return a copy with room for at least `n`, and twice the size."""
-    copy = np.zeros(max(2 * records.size, n), records.dtype)
+    copy = _zeros(max(2 * records.size, n), records.dtype)
     copy[:records.size] = records
     return copy
 
 
-def _in_lines(records: Records) -> Records:
-    """Return a copy that begins where a line of the cache does."""
-    space = np.zeros(records.nbytes + CACHE_LINE_BYTES, np.uint8)
+def _zeros(n: int, dtype: np.dtype[Any]) -> Records:
+    """Return records of zeros that begin where a line of the cache does."""
+    space = np.zeros(n * dtype.itemsize + CACHE_LINE_BYTES, np.uint8)
     first = -space.ctypes.data % CACHE_LINE_BYTES
-    copy: Records = space[first:first + records.nbytes].view(records.dtype)
-    copy[:] = records
-    return copy
+    return space[first:first + n * dtype.itemsize].view(dtype)
 
 
 def _new(name: str, n: int) -> Records:
-    return np.zeros(n, TABLES[name])
+    return _zeros(n, TABLES[name])
 
 
 def _joined(name: str, **columns: NDArray[Any]) -> Records:
@@ -188,7 +180,7 @@ def _joined(name: str, **columns: NDArray[Any]) -> Records:
 
 def _copied(source: object, dtype: np.dtype, n: int) -> Records:
     """Return records with every field that the model's table has under the same name."""
-    records = np.zeros(n, dtype)
+    records = _zeros(n, dtype)
     for name in dtype.names or ():
         if hasattr(source, name):
             records[name] = getattr(source, name)
@@ -223,7 +215,7 @@ def _routes(model: Model, guard_first: Records) -> Records:
 
 def _stations(model: Model) -> Records:
     n, n_cpus = model.stations.n, model.entities.key.size
-    stations = np.zeros(n + n_cpus, STATION)
+    stations = _zeros(n + n_cpus, STATION)
     stations[:n] = _copied(model.stations, STATION, n)
     own = stations[n:]
     own['discipline'], own['n_servers'] = PREEMPTIVE, 1
@@ -240,7 +232,7 @@ def _stations(model: Model) -> Records:
 def _servers(model: Model, stations: Records) -> Records:
     """Return the servers: that of a station with one in the row of the station, behind them those of all others."""
     several = stations['n_servers'] > 1
-    servers = np.zeros(stations.size + stations['n_servers'][several].sum(), SERVER)
+    servers = _zeros(stations.size + int(stations['n_servers'][several].sum()), SERVER)
     servers['speed'] = 1.0
     for row, (first, n) in enumerate(zip(model.stations.server_first, model.stations.n_servers, strict=True)):
         at = stations['first_server'][row]
@@ -263,28 +255,6 @@ def _queues(model: Model) -> Records:
     queues['up'] = 1
     queues['key'] = [laws.name_key('queue', name) for name in model.queues.name]
     return queues
-
-
-def _join_convoys(model: Model, hops: Records, queues: Records) -> int:
-    """Let events that come at the same constant distance from the present follow each other; return how many convoys.
-
-    Distances that depend on chance have none; nor do services whose speed the hop does not tell are told apart.
-    """
-    n_hops = hops.size
-    distances, convoy = np.unique(
-        np.concatenate([hops['latency_s'], queues['deliver_s'], queues['acknowledge_s']]), return_inverse=True)
-    hops['arrival_convoy'] = convoy[:n_hops]
-    queues['deliver_convoy'], queues['acknowledge_convoy'] = convoy[n_hops:].reshape(2, -1)
-    speed = np.append(model.stations.server_speed[model.stations.server_first], 0.0)
-    is_named = model.hops.station >= 0
-    where = np.where(is_named, speed[np.where(is_named & (model.hops.station < model.stations.n), model.hops.station, -1)],
-                     model.hops.station)
-    alike = [where, is_named, *(getattr(model.hops, name) for name in (
-        'kind', 'curve', 'amount', 'n_bytes', 'wrap_bytes', 'segment_bytes'))]
-    kinds, convoy = np.unique(np.stack(alike, axis=1).astype(np.float64), axis=0, return_inverse=True)
-    is_constant = (model.hops.kind == LINK) | (model.laws.kind[model.hops.law] == laws.CONSTANT)
-    hops['end_convoy'] = np.where(is_constant, distances.size + convoy.ravel(), NONE)
-    return distances.size + kinds.shape[0]
 
 
 def _consumers(model: Model) -> Records:

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from sim.compiling import compiled
-from sim.engines.compiled.ahead import note
+from sim.engines.compiled.ahead import plan_fetch
 from sim.engines.compiled.books import add_service, count_waiting
 from sim.engines.compiled.heap import push_behind
 from sim.engines.compiled.layout import (
@@ -78,11 +78,12 @@ def start(m, row, work_row, server):
     station.n_idle -= 1
     job = job_at(m.jobs, work.job)
     position = work.hop - route_at(m.routes, job.route).first
-    event = push_behind(m, hop_at(m.hops, work.hop).end_convoy, m.now + work.remaining / server_at(m.servers, server).speed,
+    hop = hop_at(m.hops, work.hop)
+    event = push_behind(m, hop.end_convoy, m.now + work.remaining / server_at(m.servers, server).speed,
                         event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row,
                         work.epoch)
-    hop = hop_at(m.hops, work.hop)
-    note(m, event, work.job, work.hop, job.entity if hop.radio or row >= m.n_stations else NONE, row)
+    is_accounted = hop.radio or row >= m.n_stations  # to the entity
+    plan_fetch(m, event, work.job, work.hop, job.entity if is_accounted else NONE, row)
 
 
 @compiled
