@@ -80,5 +80,6 @@ def compilation_timed() -> Iterator[Compilation]:
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called, or take it from the cache."""
     _use_cache()  # before Numba asks where it is
-    dispatcher: Any = njit(cache=True)(function)
+    # Calls cost a simulation more than anything else, each with a check for an exception that nothing here raises.
+    dispatcher: Any = njit(cache=True, forceinline=True, error_model='numpy')(function)
     return dispatcher  # type: ignore[no-any-return]  # called like the function that it is made from

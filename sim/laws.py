@@ -206,7 +206,7 @@ def transmission(
     Each frame is tried until it passes, back to back; a frame that fails `attempts_max` times loses the
     segment, and the frames behind it are not sent.
     """
-    n_frames = (n_bytes + frame_bytes - 1) // frame_bytes
+    n_frames = 1 if 0 < n_bytes <= frame_bytes else (n_bytes + frame_bytes - 1) // frame_bytes
     if loss_ratio <= 0.0:
         return 8.0 * n_bytes + n_frames * overhead_bits, n_frames, False
     bits = 0.0

@@ -48,7 +48,7 @@ class RoundRow:
 
     def add_marks(self, marks: dict[int, float]) -> None:
         """Read from the jobs' marks when the clients opened the model, stragglers too."""
-        opened = [marks[job] for job in self.jobs.tolist() if job in marks]
+        opened = [marks[job] for job in self.jobs.tolist() if job in marks] if marks else []
         self.n_distributed = len(opened)
         self.distributed_s = max(opened) if len(opened) == self.n_selected > 0 else float('nan')
 

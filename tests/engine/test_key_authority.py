@@ -213,7 +213,7 @@ def test_revocation_ends_an_exchange_that_is_under_way(engine: Engine) -> None:
 
 
 def test_device_revoked_in_the_pause_before_another_attempt_gets_no_key(engine: Engine) -> None:
-    """An exchange fails after 4 s, is due again at 11, and its device is revoked at 6: all places refuse it from 9 on."""
+    """An exchange fails after 4 s and is due again at 11; its device is revoked at 6, and refused from 9 on."""
     every_s = replace(PLAN, every_s=90.0, expiry_s=200.0, deadline_s=4.0)
     undisturbed, _ = live(engine, every_s, hospital())
     device, due_s = next((row.entity, row.due_s) for row in undisturbed if 1.0 < row.due_s < 80.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.compiling import compiled
 from sim.engines.compiled.books import count_ready, finish, is_measured
-from sim.engines.compiled.heap import push
+from sim.engines.compiled.heap import push, push_behind
 from sim.engines.compiled.layout import NONE, consumer_at, hop_at, job_at, queue_at, route_at
 from sim.laws import ACKNOWLEDGE, DELIVER, RETURN, event_key
 from sim.model import DROPPED
@@ -92,7 +92,7 @@ def _deliver(m, row, slot, consumer_row):
         job_at(m.jobs, consumer.held_last).next = slot
     consumer.held_last = slot
     key = event_key(DELIVER, job.key, job.position, 0, job.attempt)
-    push(m, m.now + queue.deliver_s, key, DELIVER, slot, job.delivery)
+    push_behind(m, queue.deliver_convoy, m.now + queue.deliver_s, key, DELIVER, slot, job.delivery)
 
 
 @compiled
@@ -121,7 +121,8 @@ def acknowledge(m, slot):
         job_at(m.jobs, job.next).previous = job.previous
     m.n_unacknowledged -= 1
     key = event_key(ACKNOWLEDGE, job.key, job.position, 0, job.attempt)
-    push(m, m.now + queue_at(m.queues, consumer.queue).acknowledge_s, key, ACKNOWLEDGE, row, consumer.incarnation)
+    queue = queue_at(m.queues, consumer.queue)
+    push_behind(m, queue.acknowledge_convoy, m.now + queue.acknowledge_s, key, ACKNOWLEDGE, row, consumer.incarnation)
 
 
 @compiled

@@ -1,11 +1,15 @@
-"""The events to come: a 4-ary heap, ordered by (time, key, number), with the first event apart.
+"""The events to come: a 4-ary heap, ordered by (time, key, number), with the first event apart, and convoys.
 
-A heap is as fast as its levels are in the caches. So an entry is a time and the row of what the event is about, and
-the four children of an entry are one line of the cache; keys are looked up where times are equal. The rows of the
-events that there are not stand behind the heap, so that each row of the table of events is in the heap's table once.
+A heap is as fast as its levels are in the caches, and as it is small. So an entry is a time and the row of what the
+event is about, and the four children of an entry are one line of the cache; keys are looked up where times are equal.
 
 An event that comes before all others, such as the arrival at the next hop of what was just served, is not put through
 the heap at all: row 0 of its table holds it, the heap begins at row `ROOT`.
+
+Most events follow others of their sort at a constant distance from the present: what crosses a link arrives its
+latency later, and equal messages take equally long. Such events come in their order by themselves. They are a convoy:
+a list of which only the first event is in the heap, until the next takes its place. Nothing depends on a law being
+constant: an event that does not come behind the last of its convoy is an event by itself.
 
 What rises to the top is what happens next: on its way, the memory that it will need is asked for (`ahead`).
 """
@@ -13,8 +17,8 @@ What rises to the top is what happens next: on its way, the memory that it will 
 from typing import Any
 
 from sim.compiling import compiled
-from sim.engines.compiled.ahead import fetch_first, fetch_second, fetch_third
-from sim.engines.compiled.layout import ENTRY, entry_at, event_at
+from sim.engines.compiled.ahead import fetch_planned
+from sim.engines.compiled.layout import ENTRY, NONE, convoy_at, entry_at, event_at, fetch_event, number_at
 
 ROOT = 3  # so that four children begin at a multiple of four, where a line of the cache does
 ROOT_BYTES = ROOT * ENTRY.itemsize
@@ -45,23 +49,67 @@ def first_event(m: Any) -> int:
 
 
 @compiled
+def has_event(m: Any) -> bool:
+    """Return whether there is an event."""
+    return bool(m.is_apart or m.n_in_heap)
+
+
+@compiled
 def push(m: Any, time_s: float, key: int, kind: int, a: int, b: int) -> None:
     """Add an event; of two with equal time and key, the one added first comes first."""
-    apart, n = entry_at(m.heap, 0), m.n_events - m.is_apart
-    free = entry_at(m.heap, ROOT + n)
-    row = free.event
+    _put(m, time_s, _new_event(m, time_s, key, kind, a, b))
+
+
+@compiled
+def push_behind(m: Any, convoy_row: int, time_s: float, key: int, kind: int, a: int, b: int) -> int:
+    """Add an event to a convoy if it comes behind the last of that, else by itself; return its row.
+
+    Without a convoy, `convoy_row` NONE, it is by itself.
+    """
+    row = _new_event(m, time_s, key, kind, a, b)
+    if convoy_row != NONE:
+        convoy = convoy_at(m.convoys, convoy_row)
+        last = convoy.last
+        if last == NONE or _is_before(m, event_at(m.events, last).time_s, last, time_s, row):
+            convoy.last = row
+            event_at(m.events, row).convoy = convoy_row
+            if last != NONE:
+                event_at(m.events, last).next = row
+                return row
+    _put(m, time_s, row)
+    return row
+
+
+@compiled
+def _new_event(m, time_s, key, kind, a, b):
+    """Take a free row for an event, and return it."""
+    m.n_free_events -= 1
+    row = number_at(m.free_events, m.n_free_events).value
     event = event_at(m.events, row)
     event.key, event.number, event.kind, event.a, event.b = key, m.event_number, kind, a, b
+    event.time_s, event.convoy, event.next = time_s, NONE, NONE
+    event.job, event.hop, event.entity, event.station = NONE, NONE, NONE, NONE
     m.event_number += 1
-    m.n_events += 1
-    if m.n_events > 1 and not _is_before(m, time_s, row, first_time_s(m), first_event(m)):
-        _insert(m, n, time_s, row)
+    return row
+
+
+@compiled
+def _put(m, time_s, row):
+    """Put an event where the first is, or into the heap."""
+    if has_event(m) and not _is_before(m, time_s, row, first_time_s(m), first_event(m)):
+        _add(m, time_s, row)
         return
-    free.event = apart.event
+    apart = entry_at(m.heap, 0)
     if m.is_apart:
-        _insert(m, n, apart.time_s, apart.event)
+        _add(m, apart.time_s, apart.event)
     m.is_apart = 1
-    apart.time_s, apart.event = time_s, row
+    _set(apart, time_s, row)
+
+
+@compiled
+def _add(m, time_s, row):
+    m.n_in_heap += 1
+    _insert(m, m.n_in_heap - 1, time_s, row)
 
 
 @compiled
@@ -84,23 +132,66 @@ def _set(entry, time_s, row):
 
 @compiled
 def drop_first(m: Any) -> None:
-    """Remove the first event."""
-    m.n_events -= 1
+    """Remove the first event; the next of its convoy takes its place in the heap."""
+    row = first_event(m)
+    event = event_at(m.events, row)
+    number_at(m.free_events, m.n_free_events).value = row
+    m.n_free_events += 1
+    following = event.next
+    if following != NONE:
+        _fetch_behind(m, following)
+    elif event.convoy != NONE:
+        convoy_at(m.convoys, event.convoy).last = NONE
     if m.is_apart:
         m.is_apart = 0
-        return
-    n, heap = m.n_events, m.heap + ROOT_BYTES
+        if following != NONE:
+            _put(m, event_at(m.events, following).time_s, following)
+    elif following != NONE:
+        _sink(m, event_at(m.events, following).time_s, following)
+    else:
+        _drop_root(m)
+
+
+@compiled
+def _fetch_behind(m, row):
+    """Ask for what the event behind one in its convoy will act on, and for the event behind that."""
+    second = event_at(m.events, row).next
+    if second != NONE:
+        fetch_planned(m, second)
+        third = event_at(m.events, second).next
+        if third != NONE:
+            fetch_event(m.events, third)
+
+
+@compiled
+def _sink(m, time_s, row):
+    """Put an entry in the place of the heap's first, or further down."""
+    n, heap, hole = m.n_in_heap, m.heap + ROOT_BYTES, 0
+    while 4 * hole + 1 < n:
+        first = 4 * hole + 1
+        best = _first_of_four(m, heap, first) if first + 4 <= n else _first_of(m, heap, first, n)
+        child = entry_at(heap, best)
+        if _is_before(m, time_s, row, child.time_s, child.event):
+            break
+        _set(entry_at(heap, hole), child.time_s, child.event)
+        hole = best
+    _set(entry_at(heap, hole), time_s, row)
+
+
+@compiled
+def _drop_root(m):
+    """Remove the heap's first entry."""
+    m.n_in_heap -= 1
+    n, heap = m.n_in_heap, m.heap + ROOT_BYTES
     last = entry_at(heap, n)
     time_s, row = last.time_s, last.event
-    last.event = entry_at(heap, 0).event
     hole = 0
     if n > THREE_LEVELS:
         first = _rise(m, heap, 0)
         second = _rise(m, heap, first)
         hole = _rise(m, heap, second)
-        fetch_third(m, entry_at(heap, 0).event)
-        fetch_second(m, entry_at(heap, first).event)
-        fetch_first(m, entry_at(heap, second).event)
+        fetch_planned(m, entry_at(heap, first).event)
+        fetch_event(m.events, entry_at(heap, second).event)
     while 4 * hole + 4 < n:
         hole = _rise(m, heap, hole)
     if 4 * hole + 1 < n:
@@ -113,21 +204,22 @@ def drop_first(m: Any) -> None:
 
 @compiled
 def _rise(m, heap, hole):
-    """Move the first of the four children of a hole up into it, and return where it was.
+    """Move the first of the four children of a hole up into it, and return where it was."""
+    best = _first_of_four(m, heap, 4 * hole + 1)
+    _set(entry_at(heap, hole), entry_at(heap, best).time_s, entry_at(heap, best).event)
+    return best
 
-    Without a branch that a processor would have to guess, unless times are equal.
-    """
-    row = 4 * hole + 1
+
+@compiled
+def _first_of_four(m, heap, row):
+    """Return the first of four entries, without a branch that a processor would have to guess unless times tie."""
     a, b, c, d = (entry_at(heap, row).time_s, entry_at(heap, row + 1).time_s, entry_at(heap, row + 2).time_s,
                   entry_at(heap, row + 3).time_s)
     left, right = min(a, b), min(c, d)
     if a == b or c == d or left == right:
-        best = _first_of(m, heap, row, row + 4)
-    else:
-        in_left, in_right = row + int(b < a), row + 2 + int(d < c)
-        best = in_left + (in_right - in_left) * int(right < left)
-    _set(entry_at(heap, hole), entry_at(heap, best).time_s, entry_at(heap, best).event)
-    return best
+        return _first_of(m, heap, row, row + 4)
+    in_left, in_right = row + int(b < a), row + 2 + int(d < c)
+    return in_left + (in_right - in_left) * int(right < left)
 
 
 @compiled

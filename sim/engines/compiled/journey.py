@@ -6,9 +6,10 @@ order and with the same operations on floats, so that every time of every hop is
 
 
 from sim.compiling import compiled
+from sim.engines.compiled.ahead import plan_fetch
 from sim.engines.compiled.books import add_service, end_service, finish, trace_wait
 from sim.engines.compiled.broker import acknowledge, publish
-from sim.engines.compiled.heap import push
+from sim.engines.compiled.heap import push_behind
 from sim.engines.compiled.layout import (
     NONE,
     SEGMENT_ARRIVES,
@@ -22,7 +23,7 @@ from sim.engines.compiled.layout import (
     station_at,
     work_at,
 )
-from sim.engines.compiled.pools import draw, fetch_station_of, free_work, new_work, station_of
+from sim.engines.compiled.pools import draw, free_work, new_work, station_of
 from sim.engines.compiled.stations import dispatch, free_server, start, station_takes
 from sim.laws import ARRIVE, event_key, transmission
 from sim.model import (
@@ -61,13 +62,13 @@ def enter(m, slot, position):
         station_takes(m, row, new_work(m, slot, hop, 0, draw(m, slot, hop, station_at(m.stations, row).law_offset)))
     elif at.kind == LINK:
         job.first_leg, job.entered, job.arrived = hop, 0, 0
-        job.n_segments = max(1, -(-at.n_bytes // at.segment_bytes))
+        job.n_segments = at.n_segments
         for _ in range(min(at.window, job.n_segments)):
             _enter_next_segment(m, slot)
     elif at.kind == DELAY:
         until_s = m.now + draw(m, slot, hop, 0)
         trace_wait(m, slot, hop, -1, m.now, m.now, until_s)
-        _job_arrives_at(m, until_s + at.latency_s, slot, position + 1)
+        _job_arrives_at(m, NONE, until_s + at.latency_s, slot, position + 1)
     else:
         publish(m, at.station, slot, position)
 
@@ -156,7 +157,8 @@ def _served(m, work_row, row):
     elif following == end:
         _complete(m, slot)
     elif not hop_at(m.hops, following).flags & SAME_VISIT:
-        _job_arrives_at(m, m.now + hop.latency_s, slot, following - route_at(m.routes, job.route).first)
+        position = following - route_at(m.routes, job.route).first
+        _job_arrives_at(m, hop.arrival_convoy, m.now + hop.latency_s, slot, position)
 
 
 @compiled
@@ -166,9 +168,20 @@ def _complete(m, slot):
 
 
 @compiled
-def _job_arrives_at(m, time_s, slot, position):
+def _job_arrives_at(m, convoy, time_s, slot, position):
     job = job_at(m.jobs, slot)
-    push(m, time_s, event_key(ARRIVE, job.key, position, 0, job.attempt), ARRIVE, subject_of(m, slot), position)
+    key = event_key(ARRIVE, job.key, position, 0, job.attempt)
+    event = push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position)
+    hop = route_at(m.routes, job.route).first + position
+    plan_fetch(m, event, slot, hop, NONE, _station_ahead(m, slot, hop))
+
+
+@compiled
+def _station_ahead(m, slot, hop):
+    """Return the row of the station that a job will ask for at a hop; NONE where it asks for none."""
+    if hop == route_at(m.routes, job_at(m.jobs, slot).route).end or hop_at(m.hops, hop).kind not in (SERVE, LINK):
+        return NONE
+    return station_of(m, slot, hop)
 
 
 @compiled
@@ -190,16 +203,18 @@ def _enter_next_segment(m, slot):
     job = job_at(m.jobs, slot)
     segment = job.entered
     job.entered += 1
-    _cross(m, slot, job.first_leg, segment)
+    _cross(m, slot, job.first_leg, segment, station_of(m, slot, job.first_leg))
 
 
 @compiled
-def _cross(m, slot, hop, segment):
-    """Let a segment join the line of a leg."""
+def _cross(m, slot, hop, segment, row):
+    """Let a segment join the line of a leg, at the station that the leg means for the job."""
     at, job = hop_at(m.hops, hop), job_at(m.jobs, slot)
     n_bytes = min(at.segment_bytes, at.n_bytes - segment * at.segment_bytes)
-    n_bytes += at.wrap_bytes // job.n_segments + (segment < at.wrap_bytes % job.n_segments)
-    row = station_of(m, slot, hop)
+    if job.n_segments == 1:  # a division takes long
+        n_bytes += at.wrap_bytes
+    else:
+        n_bytes += at.wrap_bytes // job.n_segments + (segment < at.wrap_bytes % job.n_segments)
     link = station_at(m.stations, row)
     bits, n_frames, lost = transmission(job.key, at.key, segment, n_bytes, link.frame_bytes, link.frame_overhead_bits,
                                  link.loss_ratio, link.attempts_max)
@@ -220,10 +235,10 @@ def _crossed(m, work_row):
         free_work(m, work_row)
         return
     position = work.hop - route_at(m.routes, job.route).first
-    if work.hop + 1 < route_at(m.routes, job.route).end:
-        fetch_station_of(m, slot, work.hop + 1)
     key = event_key(ARRIVE, job.key, position + 1, work.segment, work.attempt)
-    push(m, m.now + hop_at(m.hops, work.hop).latency_s, key, SEGMENT_ARRIVES, work_row, 0)
+    hop = hop_at(m.hops, work.hop)
+    event = push_behind(m, hop.arrival_convoy, m.now + hop.latency_s, key, SEGMENT_ARRIVES, work_row, 0)
+    plan_fetch(m, event, slot, work.hop + 1, NONE, _station_ahead(m, slot, work.hop + 1))
 
 
 @compiled
@@ -233,10 +248,14 @@ def segment_arrives(m, work_row):
     slot, leg, segment = work.job, work.hop + 1, work.segment
     job, last_leg = job_at(m.jobs, slot), work.hop + hop_at(m.hops, work.hop).legs_behind
     is_void = job.delivery != work.delivery  # the consumer that it went to has died
-    while not is_void and leg <= last_leg and station_of(m, slot, leg) == NONE:
+    row = NONE
+    while not is_void and leg <= last_leg:
+        row = station_of(m, slot, leg)
+        if row != NONE:
+            break
         leg += 1
-    if not is_void and leg <= last_leg:
-        _cross(m, slot, leg, segment)
+    if row != NONE:
+        _cross(m, slot, leg, segment, row)
         free_work(m, work_row)  # not before: the job's slot is free when no work of it is left
         return
     is_void = is_void or job.done

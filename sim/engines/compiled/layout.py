@@ -33,11 +33,23 @@ SLOTS_MAX = (1 << SLOT_BITS) - 1
 SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
 LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
 
-HOP = np.dtype([
+
+def _wide(fields: list[Any], row_bytes: int) -> np.dtype[Any]:
+    """Return records that take `row_bytes` each, so that none lies in more lines of the cache than it must."""
+    packed = np.dtype(fields, align=True)
+    assert packed.fields is not None
+    columns = {name: packed.fields[name] for name in packed.names or ()}
+    return np.dtype({'names': list(columns), 'formats': [column[0] for column in columns.values()],
+                     'offsets': [column[1] for column in columns.values()], 'itemsize': row_bytes}, align=True)
+
+
+HOP = _wide([
     ('kind', 'i4'), ('flags', 'i4'), ('station', 'i4'), ('stage', 'i4'), ('curve', 'i4'), ('law', 'i4'),
     ('radio', 'i4'), ('window', 'i4'), ('key', 'i8'), ('amount', 'f8'), ('base', 'f8'), ('latency_s', 'f8'),
     ('crypto_ratio', 'f8'), ('n_bytes', 'i8'), ('wrap_bytes', 'i8'), ('segment_bytes', 'i8'), ('legs_behind', 'i8'),
-], align=True)
+    ('n_segments', 'i8'),
+    ('end_convoy', 'i4'), ('arrival_convoy', 'i4'),  # of the ends of its services, and of what follows them
+], 2 * CACHE_LINE_BYTES)
 ROUTE = np.dtype([
     ('first', 'i8'), ('end', 'i8'), ('stream', 'i4'), ('flow', 'i4'), ('class_row', 'i4'), ('priority', 'i4'),
     ('fallback', 'i4'), ('guard_first', 'i4'), ('n_guards', 'i4'), ('deadline_s', 'f8'), ('wire_bytes', 'i8'),
@@ -50,38 +62,48 @@ STATION = np.dtype([
     ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('frame_gap_bits', 'f8'),
     ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
 ], align=True)
-SERVER = np.dtype([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], align=True)
-ENTITY = np.dtype([
+SERVER = _wide([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], CACHE_LINE_BYTES // 2)
+ENTITY = _wide([
     ('key', 'i8'), ('class_row', 'i4'), ('attachment', 'i4'), ('sending', 'i4'), ('valid_from_s', 'f8'),
     ('sealed_bytes', 'f8'),
     ('busy_s', 'f8'), ('busy_crypto_s', 'f8'), ('transmit_s', 'f8'), ('transmit_crypto_s', 'f8'),
     ('transmit_bytes', 'f8'), ('receive_s', 'f8'), ('receive_crypto_s', 'f8'), ('receive_bytes', 'f8'),
-], align=True)
-JOB = np.dtype([
-    ('key', 'i8'), ('id', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'),
-    ('consumer', 'i4'), ('inbox', 'i4'), ('has_amounts', 'i4'), ('done', 'i4'), ('k', 'i8'), ('launched_s', 'f8'),
-    ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'), ('sealed_s', 'f8'),
-    # The present transfer, then the present queue.
-    ('first_leg', 'i8'), ('n_segments', 'i8'), ('entered', 'i8'), ('arrived', 'i8'),
-    ('under_way', 'i8'),  # works, those of void deliveries too: the slot is free when there are none
-    ('number', 'i8'), ('position', 'i8'), ('next', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
+], 2 * CACHE_LINE_BYTES)
+JOB = _wide([
+    # What every hop asks for: a line of the cache.
+    ('key', 'i8'), ('route', 'i4'), ('entity', 'i4'), ('attachment', 'i4'), ('attempt', 'i4'), ('consumer', 'i4'),
     ('delivery', 'i4'),  # grows with each delivery, and when its consumer dies; never starts again
-], align=True)
-WORK = np.dtype([
+    ('under_way', 'i4'),  # works, those of void deliveries too: the slot is free when there are none
+    ('has_amounts', 'i2'), ('done', 'i2'),
+    ('first_leg', 'i4'), ('n_segments', 'i4'), ('entered', 'i4'), ('arrived', 'i4'),  # of the present transfer
+    ('launched_s', 'f8'),
+    # What some hops and the end ask for.
+    ('deadline_s', 'f8'), ('crypto_s', 'f8'), ('mark_s', 'f8'), ('sealed_s', 'f8'), ('id', 'i8'), ('k', 'i8'),
+    ('next', 'i8'), ('inbox', 'i4'),
+    # The present queue.
+    ('number', 'i8'), ('position', 'i8'), ('previous', 'i8'), ('queued_s', 'f8'), ('sent_s', 'f8'),
+], 3 * CACHE_LINE_BYTES)
+WORK = _wide([
     ('job', 'i8'), ('hop', 'i8'), ('segment', 'i8'), ('next', 'i8'), ('order', 'i8'), ('priority', 'i4'),
     ('lost', 'i4'), ('server', 'i4'), ('epoch', 'i4'), ('station', 'i4'),
     ('attempt', 'i4'), ('delivery', 'i4'),  # those of the job when the work was made
     ('amount', 'f8'), ('remaining', 'f8'), ('arrived_s', 'f8'),
     ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
-], align=True)
+], 2 * CACHE_LINE_BYTES)
 ENTRY = np.dtype([('time_s', 'f8'), ('event', 'i8')], align=True)  # of the heap
-EVENT = np.dtype([('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4')], align=True)
+EVENT = _wide([
+    ('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4'),
+    ('time_s', 'f8'), ('convoy', 'i4'), ('next', 'i4'),  # of its convoy
+    ('job', 'i4'), ('hop', 'i4'), ('entity', 'i4'), ('station', 'i4'),  # that it will act on, if that is known
+], CACHE_LINE_BYTES)
+CONVOY = np.dtype([('last', 'i8')], align=True)  # event; NONE: there is none
 QUEUE_RECORD = np.dtype([
     ('first_consumer', 'i4'), ('n_consumers', 'i4'), ('next_consumer', 'i4'), ('prefetch', 'i4'), ('capacity', 'i8'),
     ('up', 'i8'),  # 0 while the broker is down
     ('head', 'i8'), ('tail', 'i8'), ('n_waiting', 'i8'), ('waiting_max', 'i8'), ('n_messages', 'i8'),
     ('delivered', 'i8'), ('dropped', 'i8'), ('redelivered', 'i8'), ('key', 'i8'),
     ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('deliver_s', 'f8'), ('acknowledge_s', 'f8'), ('detect_s', 'f8'),
+    ('deliver_convoy', 'i4'), ('acknowledge_convoy', 'i4'),
 ], align=True)
 CONSUMER_RECORD = np.dtype([
     ('station', 'i4'), ('queue', 'i4'), ('unacknowledged', 'i4'), ('incarnation', 'i4'), ('up', 'i4'),
@@ -110,14 +132,14 @@ TABLES = {
     'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
     'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'deadlines': DEADLINE, 'stage_seconds': FLOAT,
     'latency': NUMBER, 'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK,
-    'free_works': NUMBER, 'events': EVENT, 'heap': ENTRY, 'inboxes': INBOX, 'outcomes': OUTCOME, 'arrivals': ARRIVAL,
-    'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
+    'free_works': NUMBER, 'events': EVENT, 'free_events': NUMBER, 'convoys': CONVOY, 'heap': ENTRY, 'inboxes': INBOX,
+    'outcomes': OUTCOME, 'arrivals': ARRIVAL, 'job_rows': JOB_ROW, 'hop_rows': HOP_ROW,
 }
 COUNTERS = ('n_stations', 'n_stages', 'n_priorities', 'n_variants', 'n_classes', 'n_groups', 'n_amounts',
-            'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_events', 'is_apart', 'n_acted',
-            'event_number', 'n_free_jobs', 'n_free_works', 'n_live', 'n_launched', 'n_hops', 'n_unacknowledged',
-            'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
-            'events_max', 'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
+            'n_curve_points', 'n_quantiles', 'n_consumers', 'n_queues', 'n_rows', 'n_in_heap', 'is_apart', 'n_acted',
+            'event_number', 'n_free_jobs', 'n_free_works', 'n_free_events', 'n_live', 'n_launched', 'n_hops',
+            'n_unacknowledged', 'n_outcomes', 'n_job_rows', 'n_hop_rows', 'next_arrival', 'n_arrivals', 'margin',
+            'outcomes_max', 'job_rows_max', 'hop_rows_max', 'traces_jobs', 'traces_hops', 'run_key')
 MACHINE = np.dtype([('now', 'f8'), ('from_s', 'f8'), ('to_s', 'f8'), *((name, 'i8') for name in COUNTERS),
                     *((name, 'i8') for name in TABLES)], align=True)
 
@@ -139,8 +161,8 @@ def _reader(dtype: Any) -> Any:
     return at
 
 
-def _fetcher(dtype: Any) -> Any:
-    """Return a compiled function of (address of a table, row) that asks for the row's memory and does not wait."""
+def _fetcher(dtype: Any, n_lines: int | None = None) -> Any:
+    """Return a compiled function of (address of a table, row) that asks for the row's first lines and does not wait."""
     n_bytes = dtype.itemsize
 
     @intrinsic
@@ -151,7 +173,7 @@ def _fetcher(dtype: Any) -> Any:
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             prefetch = builder.module.declare_intrinsic(
                 'llvm.prefetch', [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
-            for offset in (*range(0, n_bytes - 1, CACHE_LINE_BYTES), n_bytes - 1):
+            for offset in range(0, n_bytes, CACHE_LINE_BYTES)[:n_lines]:
                 at = builder.inttoptr(builder.add(begin, begin.type(offset)), byte)
                 builder.call(prefetch, [at, number(1), number(3), number(1)])  # to be written, soon again, data
             return context.get_dummy_value()
@@ -166,9 +188,10 @@ hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_a
                                  EVENT))
 inbox_at, outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at = (
     _reader(dtype) for dtype in (INBOX, OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT))
-arrival_at = _reader(ARRIVAL)
-fetch_entity, fetch_station, fetch_server, fetch_job, fetch_work = (
-    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, JOB, WORK))
+arrival_at, convoy_at = _reader(ARRIVAL), _reader(CONVOY)
+fetch_entity, fetch_station, fetch_server, fetch_work, fetch_event, fetch_hop, fetch_route = (
+    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, WORK, EVENT, HOP, ROUTE))
+fetch_job = _fetcher(JOB, n_lines=2)
 
 
 @intrinsic

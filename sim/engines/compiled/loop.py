@@ -10,7 +10,7 @@ from typing import Any
 from sim.compiling import compiled
 from sim.engines.compiled.books import add_service, count_ready, count_waiting
 from sim.engines.compiled.broker import acknowledged, returned
-from sim.engines.compiled.heap import drop_first, first_event, first_time_s, push
+from sim.engines.compiled.heap import drop_first, first_event, first_time_s, has_event, push
 from sim.engines.compiled.journey import (
     delivery_arrives,
     enter,
@@ -27,20 +27,24 @@ from sim.engines.compiled.layout import (
     entity_at,
     event_at,
     fetch_entity,
+    fetch_hop,
+    fetch_route,
     fetch_server,
     fetch_station,
     job_at,
     number_at,
+    route_at,
     server_at,
     station_at,
     work_at,
 )
 from sim.engines.compiled.memory import ROWS_PER_EVENT
-from sim.engines.compiled.pools import new_job
+from sim.engines.compiled.pools import new_job, route_of
 from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
 from sim.model import N_SLOTS
 
 ARRIVALS_A_STEP = 4
+LAUNCHES_AHEAD = 16
 
 # Why the loop returns to Python.
 NOTHING_LEFT, TIME_IS_UP, NEEDS_ARRIVALS, NEEDS_ROOM, NEEDS_PYTHON, IS_LONG = range(6)
@@ -55,7 +59,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
     last_event = m.n_acted + n_events_max
     while True:
         margin = m.margin + m.n_unacknowledged
-        if (m.n_events + margin >= m.events_max or m.n_free_works < margin or m.n_free_jobs < 2
+        if (m.n_free_events < margin or m.n_free_works < margin or m.n_free_jobs < 2
                 or m.n_job_rows + ROWS_PER_EVENT > m.job_rows_max or m.n_hop_rows + ROWS_PER_EVENT > m.hop_rows_max
                 or m.n_outcomes + ROWS_PER_EVENT > m.outcomes_max):
             return NEEDS_ROOM
@@ -66,11 +70,11 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
         arrival = arrival_at(m.arrivals, m.next_arrival)
         event_s = first_time_s(m)
         if m.n_arrivals == NONE:
-            if m.n_events == 0:
+            if not has_event(m):
                 return NOTHING_LEFT
             is_arrival = False
         else:
-            is_arrival = m.n_events == 0 or arrival.time_s < event_s or (
+            is_arrival = not has_event(m) or arrival.time_s < event_s or (
                 arrival.time_s == event_s and arrival.key < event_at(m.events, first_event(m)).key)
         time_s = arrival.time_s if is_arrival else event_s
         if time_s > end_s or (time_s == end_s and not is_inclusive):
@@ -95,18 +99,25 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
 
 @compiled
 def _fetch_ahead(m):
-    """Ask for the memory of the devices that send next, so that it is there when their turn comes."""
-    if m.next_arrival + 2 * ARRIVALS_A_STEP >= m.n_arrivals:
+    """Ask for the memory of the devices that send next, in steps: what one brings tells the next where to look."""
+    far = m.next_arrival + 2 * ARRIVALS_A_STEP
+    if far >= m.n_arrivals:
         return
-    entity = arrival_at(m.arrivals, m.next_arrival + 2 * ARRIVALS_A_STEP).entity
+    entity = arrival_at(m.arrivals, far).entity
     fetch_entity(m.entities, entity)
     fetch_station(m.stations, m.n_stations + entity)
     fetch_server(m.servers, m.n_stations + entity)
-    attachment = entity_at(m.entities, arrival_at(m.arrivals, m.next_arrival + ARRIVALS_A_STEP).entity).attachment
+    near = arrival_at(m.arrivals, far - ARRIVALS_A_STEP)
+    fetch_route(m.routes, route_of(m, near.stream, 0, near.entity))
+    attachment = entity_at(m.entities, near.entity).attachment
     if attachment != NONE:
         air = number_at(m.slots, attachment * N_SLOTS).value
         fetch_station(m.stations, air)
         fetch_server(m.servers, air)
+    soon = arrival_at(m.arrivals, m.next_arrival + 1)
+    hop = route_at(m.routes, route_of(m, soon.stream, 0, soon.entity)).first
+    fetch_hop(m.hops, hop)
+    fetch_hop(m.hops, hop + 1)
 
 
 @compiled
@@ -138,7 +149,7 @@ def launch_keys(m: Any, stream: int, entities: Records, k: Records, jobs: Record
 
 @compiled
 def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, jobs: Records, keys: Records,
-           order: Records, inbox: int, deadline_s: float, slots: Records) -> None:
+           order: Records, inbox: int, deadline_s: float, has_amounts: bool, slots: Records) -> None:
     """Make one job for each entity; each arrives at its first hop now, as an event of its own, in an order of keys.
 
     The heap only ever holds the first of these events: the jobs are a list, and each event puts the next one in its
@@ -147,10 +158,10 @@ def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, job
     first, previous = m.n_launched, NONE
     for at in range(order.size):
         i = order[at]
-        fetch_entity(m.entities, entities[order[min(at + ARRIVALS_A_STEP, order.size - 1)]])
+        fetch_entity(m.entities, entities[order[min(at + LAUNCHES_AHEAD, order.size - 1)]])
         slot = new_job(m, jobs[i], stream, variant, entities[i], k[i])
         job = job_at(m.jobs, slot)
-        job.id, job.inbox, job.next = first + i, inbox, NONE
+        job.id, job.inbox, job.next, job.has_amounts = first + i, inbox, NONE, has_amounts
         if not math.isnan(deadline_s):
             job.deadline_s = deadline_s
         slots[i] = slot

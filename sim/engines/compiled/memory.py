@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import laws
+from sim.engines.compiled.convoys import join_convoys
 from sim.engines.compiled.layout import (
+    CACHE_LINE_BYTES,
     CONSUMER_RECORD,
     ENTITY,
     HOP,
@@ -66,12 +68,12 @@ class Memory:
         self['stage_seconds'] = _new('stage_seconds', len(model.flows) * len(model.stages))
         self['deadlines'] = _new('deadlines', len(model.flows) * len(model.classes.name))
         self['amount_columns'] = np.full(len(model.stages), NONE)
+        self['convoys'] = np.full(join_convoys(model, self['hops'], self['queues']), NONE)
         self['arrivals'], self['inboxes'] = _new('arrivals', 1), _new('inboxes', 1)
         pool = max(POOL_FIRST, 4 * (window_max + ROWS_PER_EVENT))
         for name in ('jobs', 'works', 'events', 'heap', 'outcomes'):
             self[name] = _new(name, pool)
-        self['heap']['event'] = np.arange(pool)
-        for name in ('jobs', 'works'):
+        for name in ('jobs', 'works', 'events'):
             self[f'free_{name}'] = np.arange(pool)
             m[f'n_free_{name}'] = pool
         self['amounts'] = np.full(pool, np.nan)
@@ -117,18 +119,13 @@ class Memory:
         if m['n_free_works'] < margin:
             self._enlarge_pool('works', margin)
         rows = ROWS_PER_EVENT + n_ends
-        for name, n in (('events', m['n_events'] + margin + n_starts + 1), ('job_rows', m['n_job_rows'] + rows),
-                        ('hop_rows', m['n_hop_rows'] + rows), ('outcomes', m['n_outcomes'] + rows)):
+        if m['n_free_events'] < margin + n_starts + 1:
+            self._enlarge_pool('events', margin + n_starts + 1)
+            self['heap'] = larger(self['heap'], self['events'].size)
+        for name, n in (('job_rows', m['n_job_rows'] + rows), ('hop_rows', m['n_hop_rows'] + rows),
+                        ('outcomes', m['n_outcomes'] + rows)):
             if n > self[name].size:
                 self[name] = larger(self[name], int(n))
-        self._fill_heap()
-
-    def _fill_heap(self) -> None:
-        """Give the heap's table every row of the events: behind those before, rows of events that there are not."""
-        old, n = self['heap'], self['events'].size
-        if old.size < n:
-            self['heap'] = larger(old, n)
-            self['heap']['event'][old.size:] = np.arange(old.size, n)
 
     def widen_amounts(self, n: int) -> None:
         """Let every job have `n` given amounts."""
@@ -157,13 +154,20 @@ class Memory:
 
 def larger(records: Records, n: int) -> Records:
     """Return a copy with room for at least `n`, and twice the size."""
-    copy = np.zeros(max(2 * records.size, n), records.dtype)
+    copy = _zeros(max(2 * records.size, n), records.dtype)
     copy[:records.size] = records
     return copy
 
 
+def _zeros(n: int, dtype: np.dtype[Any]) -> Records:
+    """Return records of zeros that begin where a line of the cache does."""
+    space = np.zeros(n * dtype.itemsize + CACHE_LINE_BYTES, np.uint8)
+    first = -space.ctypes.data % CACHE_LINE_BYTES
+    return space[first:first + n * dtype.itemsize].view(dtype)
+
+
 def _new(name: str, n: int) -> Records:
-    return np.zeros(n, TABLES[name])
+    return _zeros(n, TABLES[name])
 
 
 def _joined(name: str, **columns: NDArray[Any]) -> Records:
@@ -176,7 +180,7 @@ def _joined(name: str, **columns: NDArray[Any]) -> Records:
 
 def _copied(source: object, dtype: np.dtype, n: int) -> Records:
     """Return records with every field that the model's table has under the same name."""
-    records = np.zeros(n, dtype)
+    records = _zeros(n, dtype)
     for name in dtype.names or ():
         if hasattr(source, name):
             records[name] = getattr(source, name)
@@ -190,6 +194,7 @@ def _flat(groups: tuple[tuple[int, ...], ...]) -> tuple[Records, Records]:
 
 def _hops(model: Model) -> Records:
     hops = _copied(model.hops, HOP, model.hops.kind.size)
+    hops['n_segments'] = np.maximum(1, -(-hops['n_bytes'] // np.maximum(1, hops['segment_bytes'])))
     curves = model.curves
     for row in range(hops.size):
         curve = model.hops.curve[row]
@@ -210,7 +215,7 @@ def _routes(model: Model, guard_first: Records) -> Records:
 
 def _stations(model: Model) -> Records:
     n, n_cpus = model.stations.n, model.entities.key.size
-    stations = np.zeros(n + n_cpus, STATION)
+    stations = _zeros(n + n_cpus, STATION)
     stations[:n] = _copied(model.stations, STATION, n)
     own = stations[n:]
     own['discipline'], own['n_servers'] = PREEMPTIVE, 1
@@ -227,7 +232,7 @@ def _stations(model: Model) -> Records:
 def _servers(model: Model, stations: Records) -> Records:
     """Return the servers: that of a station with one in the row of the station, behind them those of all others."""
     several = stations['n_servers'] > 1
-    servers = np.zeros(stations.size + stations['n_servers'][several].sum(), SERVER)
+    servers = _zeros(stations.size + int(stations['n_servers'][several].sum()), SERVER)
     servers['speed'] = 1.0
     for row, (first, n) in enumerate(zip(model.stations.server_first, model.stations.n_servers, strict=True)):
         at = stations['first_server'][row]

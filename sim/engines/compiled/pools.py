@@ -8,8 +8,6 @@ from sim.engines.compiled.layout import (
     NONE,
     curve_at,
     entity_at,
-    fetch_server,
-    fetch_station,
     float_at,
     floats_at,
     hop_at,
@@ -30,8 +28,7 @@ def new_job(m: Any, key: int, stream: int, variant: int, entity: int, k: int) ->
     by = entity_at(m.entities, entity)
     m.n_free_jobs -= 1
     slot = number_at(m.free_jobs, m.n_free_jobs).value
-    route = number_at(m.route_of, ((stream * m.n_variants + variant) * m.n_classes + by.class_row) * m.n_groups
-                      + number_at(m.groups, by.attachment + 1).value).value
+    route = route_of(m, stream, variant, entity)
     while route_at(m.routes, route).fallback >= 0 and not _is_open(m, route):
         route = route_at(m.routes, route).fallback
     job = job_at(m.jobs, slot)
@@ -43,6 +40,14 @@ def new_job(m: Any, key: int, stream: int, variant: int, entity: int, k: int) ->
     m.n_launched += 1
     m.n_live += 1
     return slot
+
+
+@compiled
+def route_of(m, stream, variant, entity):
+    """Return the row of the route that an entity's jobs of a stream take when everything is up."""
+    by = entity_at(m.entities, entity)
+    return number_at(m.route_of, ((stream * m.n_variants + variant) * m.n_classes + by.class_row) * m.n_groups
+                     + number_at(m.groups, by.attachment + 1).value).value
 
 
 @compiled
@@ -127,10 +132,3 @@ def station_of(m, slot, hop):
         return number_at(m.slots, job.attachment * N_SLOTS + FIRST_SLOT - reference).value
     return number_at(m.consumer_slots, job.consumer * N_CONSUMER_SLOTS + FIRST_CONSUMER_SLOT - reference).value
 
-
-@compiled
-def fetch_station_of(m, slot, hop):
-    """Ask for the memory of the station that a job will come to, so that it is there when it comes."""
-    row = station_of(m, slot, hop)
-    fetch_station(m.stations, row)
-    fetch_server(m.servers, row)

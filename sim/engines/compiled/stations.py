@@ -8,8 +8,9 @@ import math
 from typing import Any
 
 from sim.compiling import compiled
+from sim.engines.compiled.ahead import plan_fetch
 from sim.engines.compiled.books import add_service, count_waiting
-from sim.engines.compiled.heap import push
+from sim.engines.compiled.heap import push_behind
 from sim.engines.compiled.layout import (
     NONE,
     fetch_job,
@@ -57,6 +58,8 @@ def _class_of(m, station, work):
 @compiled
 def _longest_idle(m, row):
     station = station_at(m.stations, row)
+    if station.n_servers == 1:
+        return station.first_server
     best, since = NONE, math.inf
     for server in range(station.first_server, station.first_server + station.n_servers):
         if server_at(m.servers, server).work == NONE and server_at(m.servers, server).idle_since_s < since:
@@ -75,8 +78,12 @@ def start(m, row, work_row, server):
     station.n_idle -= 1
     job = job_at(m.jobs, work.job)
     position = work.hop - route_at(m.routes, job.route).first
-    push(m, m.now + work.remaining / server_at(m.servers, server).speed,
-         event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row, work.epoch)
+    hop = hop_at(m.hops, work.hop)
+    event = push_behind(m, hop.end_convoy, m.now + work.remaining / server_at(m.servers, server).speed,
+                        event_key(SERVICE_END, job.key, position, work.segment, work.attempt), SERVICE_END, work_row,
+                        work.epoch)
+    is_accounted = hop.radio or row >= m.n_stations  # to the entity
+    plan_fetch(m, event, work.job, work.hop, job.entity if is_accounted else NONE, row)
 
 
 @compiled

@@ -57,7 +57,8 @@ class CompiledWorld(EngineWorld):
         m, memory = self._engine.machine, self._engine.memory
         rows = memory['outcomes'][:m['n_outcomes']]
         mine = rows['inbox'] == inbox
-        taken, rest = rows[mine], rows[~mine]
+        taken = rows[mine]
+        rest = rows[~mine] if taken.size < rows.size else rows[:0]
         memory['outcomes'][:rest.size] = rest
         m['n_outcomes'] = rest.size
         memory['inboxes'][inbox]['n'] = 0
@@ -96,16 +97,15 @@ class CompiledWorld(EngineWorld):
         k = launches[entities]
         launches[entities] += 1
         jobs, keys, slots = np.empty((3, entities.size), np.int64)
+        first = int(engine.machine['n_launched'])
         launch_keys(engine.machine, stream, entities, k, jobs, keys)
         launch(engine.machine, stream, variant, entities, k, jobs, keys, np.argsort(keys),
-               inbox, deadline_s, slots)
+               inbox, deadline_s, bool(amounts), slots)
         for stage, amount in amounts.items():
             column = self._amount_column(stage)
             n = int(engine.machine['n_amounts'])
             engine.memory['amounts']['value'].reshape(-1, n)[slots, column] = amount
-            engine.memory['jobs']['has_amounts'][slots] = 1
-        numbers: Ints = engine.memory['jobs']['id'][slots].copy()
-        return numbers
+        return first + np.arange(entities.size)
 
     def _amount_column(self, stage: int) -> int:
         """Return the column of a stage's given amounts, added when first asked for."""
