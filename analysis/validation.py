@@ -10,6 +10,7 @@ measured.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -28,6 +29,7 @@ RANKED = (('latency', 'vitals', 'p50'), ('latency', 'fl-update', 'p50'), ('distr
 N_FOR_P99 = 2_000
 ALLOWED = {'p50': (0.05, 0.5e-3), 'p95': (0.10, 1e-3), 'p99': (0.10, 1e-3)}  # a share of what was measured, and s
 STAGE_ALLOWED = (0.10, 0.0)
+WRITTEN = {'configurations', 'mistakes', 'is_padded', 'deliver_s'}  # by `hil.validation.trials`
 Key = tuple[str, str, str]  # what, of what, statistic
 
 
@@ -136,12 +138,7 @@ def validate(folder: Path) -> Validation:
     InputError
         If it is none, or no configuration has a valid run in both worlds.
     """
-    try:
-        trials = {key: value for name in ('trials.json', 'testbed.json')
-                  for key, value in json.loads((folder / name).read_text('utf-8')).items()}
-    except (OSError, ValueError):
-        raise InputError(f"'{folder}': found no trials.json with its testbed.json; expected the folder of an `iomtwin "
-                         'validate` that was not interrupted') from None
+    trials = _trials(folder)
     names = [each['name'] for each in trials['configurations']]
     measured = {name: _by_seed(find_runs(folder / 'hil' / name)) for name in names}
     predicted = {name: _by_seed(find_runs(folder / 'simulated' / name)) for name in names}
@@ -167,6 +164,18 @@ def validate(folder: Path) -> Validation:
     return Validation(trials, errors, effects, rankings, catches, {name: len(measured[name].valid) for name in names},
                       {name: measured[name].n_invalid for name in names}, latencies, manifest['hardware'],
                       manifest['written_at'][:10])
+
+
+def _trials(folder: Path) -> dict[str, Any]:
+    """Return what was tried, and on what testbed."""
+    found: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError):  # no such file, no JSON, or JSON of another kind
+        for name in ('trials.json', 'testbed.json'):
+            found.update(json.loads((folder / name).read_text('utf-8')))
+    if not found.keys() >= WRITTEN:
+        raise InputError(f"'{folder}': found no trials.json with its testbed.json; expected the folder of an `iomtwin "
+                         'validate` that was not interrupted')
+    return found
 
 
 @dataclass(frozen=True)

@@ -171,3 +171,12 @@ def test_runs_that_are_not_valid_are_left_out(measured: Path, tmp_path: Path) ->
         manifest.write_text(manifest.read_text().replace('"is_valid": true', '"is_valid": false'))
     with pytest.raises(InputError, match='no configuration with a valid run'):
         validate(folder)
+
+
+@pytest.mark.parametrize('text', ['', 'no JSON', '[]', '[1]', '7', 'null', '{}', '{"configurations": []}'])
+def test_folder_of_something_else_is_told_from_a_validation(tmp_path: Path, text: str) -> None:
+    """No files, files that are no JSON, and JSON of another kind: one line each."""
+    for name in ('trials.json', 'testbed.json'):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match='found no trials'):
+        validate(tmp_path)

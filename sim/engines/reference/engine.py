@@ -59,7 +59,11 @@ def run(model: Model, *, trace: Trace = 'jobs', controllers: tuple[Controller, .
 
 
 class Engine:
-    """One execution of a Model."""
+    """One execution of a Model.
+
+    `hil.paced.engine.PacedEngine` takes the events by the clock: it replaces `_run_duration` and `_drain`, and what it
+    lets the testbed do it leads on with `_first_route`, `_note`, `_costs` and `_complete`.
+    """
 
     def __init__(self, model: Model, *, trace: Trace = 'jobs') -> None:
         self.model = model
