@@ -79,7 +79,16 @@ def compilation_timed() -> Iterator[Compilation]:
 
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called, or take it from the cache."""
+    return _jit(function, nogil=False)
+
+
+def compiled_beside(function: Function) -> Function:
+    """Compile a function that takes long, and lets other threads go on meanwhile."""
+    return _jit(function, nogil=True)
+
+
+def _jit(function: Function, *, nogil: bool) -> Function:
     _use_cache()  # before Numba asks where it is
     # Calls cost a simulation more than anything else, each with a check for an exception that nothing here raises.
-    dispatcher: Any = njit(cache=True, forceinline=True, error_model='numpy')(function)
+    dispatcher: Any = njit(cache=True, forceinline=True, error_model='numpy', nogil=nogil)(function)
     return dispatcher  # type: ignore[no-any-return]  # called like the function that it is made from

@@ -44,7 +44,7 @@ def table_bytes(model: Model) -> int:
     return int(
         (model.stations.n + n_entities) * a_row + n_servers * SERVER.itemsize
         + n_entities * (ENTITY.itemsize + RECORDING_BYTES) + model.hops.kind.size * HOP.itemsize
-        + n_emitters * (EMITTER.itemsize + np.dtype(np.float64).itemsize) + 3 * block * ARRIVAL.itemsize
+        + n_emitters * (EMITTER.itemsize + np.dtype(np.float64).itemsize) + 4 * block * ARRIVAL.itemsize
         + len(model.flows) * N_BINS * np.dtype(np.int64).itemsize + ROWS_FIRST * (JOB_ROW.itemsize + HOP_ROW.itemsize))
 
 

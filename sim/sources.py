@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import laws
-from sim.compiling import compiled
+from sim.compiling import compiled, compiled_beside
 from sim.laws import ARRIVE, GAP, PHASE, event_key, job_key, uniform
 from sim.model import LISTED, PERIODIC, Model
 
@@ -84,7 +84,7 @@ def _begin(sources, emitters, next_s, entity_keys, starts_at_s, run_key, by_hour
             next_s[e] = _plan(source, emitters[e], entity_key, starts_at_s, run_key, by_hour, listed_s, list_first)
 
 
-@compiled
+@compiled_beside
 def _fill(rows, until_s, from_emitter, sources, emitters, next_s, entity_keys, starts_at_s, run_key, by_hour, listed_s,
           list_first):
     """Write the arrivals before `until_s` emitter by emitter, from one of them on.
@@ -108,7 +108,7 @@ def _fill(rows, until_s, from_emitter, sources, emitters, next_s, entity_keys, s
     return n, next_s.size
 
 
-@compiled
+@compiled_beside
 def _sort(rows, from_s, per_s, out):
     """Copy arrivals in their order: each into its bin of time, as many bins as arrivals, then up to its place.
 

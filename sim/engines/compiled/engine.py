@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sim.engines.compiled import books, broker, loop, stations
+from sim.engines.compiled.beside import ArrivalsBeside
 from sim.engines.compiled.heap import drop_first, first_event, push
 from sim.engines.compiled.layout import NONE
 from sim.engines.compiled.memory import Memory
@@ -55,7 +57,16 @@ class Engine:
     def run(self, controllers: tuple[Controller, ...] = (), progress: Progress | None = None) -> Recording:
         """Run to the end of the drain and return the recording."""
         model = self.model
-        self._arrivals = Arrivals(model, self.run_key)
+        with closing(ArrivalsBeside(Arrivals(model, self.run_key))) as self._arrivals:
+            self._run_duration(controllers, progress)
+            self._station_lines = self.memory['stations']['n_waiting'][:model.stations.n].astype(np.int64)
+            self._queue_lines = self.memory['queues']['n_waiting'][:len(model.queues.name)].astype(np.int64)
+            self._run_until(model.duration_s + model.drain_s, is_inclusive=True, stops_when_idle=True,
+                            progress=progress)
+        return self._close()
+
+    def _run_duration(self, controllers: tuple[Controller, ...], progress: Progress | None) -> None:
+        model = self.model
         for i, time_s in enumerate(model.changes.time_s.tolist()):
             self.change_at(time_s, model.changes.target[i], {'up': bool(model.changes.up[i])})
         self.world = CompiledWorld(self)
@@ -65,10 +76,6 @@ class Engine:
             self._run_until(model.duration_s, is_inclusive=False, stops_when_idle=False, progress=progress)
         finally:
             self.world.close()
-        self._station_lines = self.memory['stations']['n_waiting'][:model.stations.n].astype(np.int64)
-        self._queue_lines = self.memory['queues']['n_waiting'][:len(model.queues.name)].astype(np.int64)
-        self._run_until(model.duration_s + model.drain_s, is_inclusive=True, stops_when_idle=True, progress=progress)
-        return self._close()
 
     def _run_until(self, end_s: float, *, is_inclusive: bool, stops_when_idle: bool,
                    progress: Progress | None) -> None:

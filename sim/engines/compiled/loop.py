@@ -7,7 +7,7 @@ arrivals, make room) and is called again where it stopped.
 import math
 from typing import Any
 
-from sim.compiling import compiled
+from sim.compiling import compiled, compiled_beside
 from sim.engines.compiled.books import add_service, count_ready, count_waiting
 from sim.engines.compiled.broker import acknowledged, returned
 from sim.engines.compiled.heap import drop_first, first_event, first_time_s, has_event, push
@@ -28,6 +28,7 @@ from sim.engines.compiled.layout import (
     event_at,
     fetch_entity,
     fetch_hop,
+    fetch_job,
     fetch_route,
     fetch_server,
     fetch_station,
@@ -50,7 +51,7 @@ LAUNCHES_AHEAD = 16
 NOTHING_LEFT, TIME_IS_UP, NEEDS_ARRIVALS, NEEDS_ROOM, NEEDS_PYTHON, IS_LONG = range(6)
 
 
-@compiled
+@compiled_beside
 def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n_events_max: int) -> int:
     """Act on events in their order, until one is for Python or the time is up; return why.
 
@@ -159,6 +160,7 @@ def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, job
     for at in range(order.size):
         i = order[at]
         fetch_entity(m.entities, entities[order[min(at + LAUNCHES_AHEAD, order.size - 1)]])
+        fetch_job(m.jobs, number_at(m.free_jobs, max(m.n_free_jobs - 1 - LAUNCHES_AHEAD, 0)).value)
         slot = new_job(m, jobs[i], stream, variant, entities[i], k[i])
         job = job_at(m.jobs, slot)
         job.id, job.inbox, job.next, job.has_amounts = first + i, inbox, NONE, has_amounts

@@ -57,15 +57,14 @@ class CompiledWorld(EngineWorld):
         m, memory = self._engine.machine, self._engine.memory
         rows = memory['outcomes'][:m['n_outcomes']]
         mine = rows['inbox'] == inbox
-        taken = rows[mine]
-        rest = rows[~mine] if taken.size < rows.size else rows[:0]
+        taken, rest = (rows, rows[:0]) if mine.all() else (rows[mine], rows[~mine])
         memory['outcomes'][:rest.size] = rest
         m['n_outcomes'] = rest.size
         memory['inboxes'][inbox]['n'] = 0
         memory['inboxes'][inbox]['wanted'] = NONE
         self._taken.append(_marks_of(taken))
-        return Outcomes(*(np.ascontiguousarray(taken[name]) for name in
-                          ('job', 'entity', 'outcome', 'launched_s', 'finished_s', 'mark_s')))
+        names = ('job', 'entity', 'outcome', 'launched_s', 'finished_s', 'mark_s')
+        return Outcomes(*(taken[name].copy() for name in names))
 
     def marks(self) -> dict[int, float]:
         """Return when marked jobs of controllers passed their mark."""
