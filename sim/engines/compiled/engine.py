@@ -12,7 +12,7 @@ from sim.engines.compiled import books, broker, loop, stations
 from sim.engines.compiled.beside import ArrivalsBeside
 from sim.engines.compiled.heap import drop_first, first_event, push
 from sim.engines.compiled.layout import NONE
-from sim.engines.compiled.memory import Memory
+from sim.engines.compiled.memory import Memory, larger
 from sim.engines.compiled.world import CompiledWorld
 from sim.laws import CHANGE, event_key, name_key
 from sim.model import UNFINISHED, Model
@@ -209,13 +209,14 @@ class Engine:
         """Move a station's servers behind all others, where there is room for more; they repeat the first speeds."""
         station, servers = self.memory['stations'][row], self.memory['servers']
         first, n_rows = int(station['first_server']), int(station['n_rows'])
-        rows = np.zeros(n, servers.dtype)
+        more = larger(servers, servers.size + n)[:servers.size + n]
+        rows = more[servers.size:]
         rows[:n_rows] = servers[first:first + n_rows]
         rows['speed'] = rows['speed'][np.arange(n) % self.model.stations.n_servers[row]]
         rows['work'][n_rows:] = NONE
         self.memory['works']['server'][rows['work'][rows['work'] != NONE]] += servers.size - first
         station['first_server'], station['n_rows'] = servers.size, n
-        self.memory['servers'] = np.concatenate([servers, rows])
+        self.memory['servers'] = more
 
 
 def _columns(rows: Records, types: dict[str, str]) -> dict[str, array[float]]:

@@ -25,6 +25,7 @@ from sim.model import PREEMPTIVE, Model
 from sim.results.histogram import N_BINS
 from sim.results.recording import Trace
 
+PLAIN = (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float64))
 POOL_FIRST = 1_024
 ROWS_FIRST = 65_536
 ROWS_PER_EVENT = 64  # room for what one event may write; one job ends in most
@@ -86,6 +87,7 @@ class Memory:
     def __setitem__(self, name: str, rows: Records | NDArray[Any]) -> None:
         """Put an array in the place of a table; a plain one is taken as records of one field or of equal fields."""
         dtype = TABLES[name]
+        assert np.asarray(rows).dtype in (dtype, *PLAIN), f'{name}: records of another layout'  # NumPy may pack a copy
         rows = np.ascontiguousarray(rows)
         records = (rows if rows.dtype == dtype else rows.view(dtype)) if rows.size else _new(name, 1)
         self._arrays[name] = records
