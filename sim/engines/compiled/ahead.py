@@ -1,4 +1,4 @@
-"""Memory asked for ahead of its use: a simulation of many devices waits for little else.
+"""Memory asked for ahead of its use, so that a simulation of many devices does not wait for it.
 
 Each event says when it is made what it will act on, as far as that is known by then: its work, job, hop, entity and
 station. That is asked for when the event is among the next few to happen: when it rises in the heap, or comes to the

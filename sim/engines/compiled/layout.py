@@ -9,8 +9,8 @@ Everything that lives as long as the run (stations, servers, entities) is a row 
 goes (jobs, works, events) is a slot of a pool, taken from a stack of free slots and given back. A device's own CPU is
 a station behind the model's: station n_stations + entity.
 
-How long an event takes is mostly how many lines of the cache it touches. So large tables begin where a line does, and
-their rows are as wide as lines, with what every event asks for in the first.
+Large tables begin where a line of the cache does, and their rows are as wide as lines, with what every event asks for
+in the first: so what is asked for ahead is few lines.
 """
 
 from typing import Any

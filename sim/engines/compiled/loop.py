@@ -44,6 +44,7 @@ from sim.engines.compiled.pools import new_job, route_of
 from sim.laws import ACKNOWLEDGE, ARRIVE, CHANGE, DELIVER, RETURN, SERVICE_END, WAKE, event_key, job_key
 from sim.model import N_SLOTS
 
+# How far ahead memory is asked for: chosen, no other values were compared.
 ARRIVALS_A_STEP = 4
 LAUNCHES_AHEAD = 16
 
