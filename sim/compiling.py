@@ -89,6 +89,6 @@ def compiled_beside(function: Function) -> Function:
 
 def _jit(function: Function, *, nogil: bool) -> Function:
     _use_cache()  # before Numba asks where it is
-    # Without calls, and their checks for exceptions that nothing here raises, the stars of benchmarks/ take a fifth less.
+    # Without calls, and their checks for exceptions that nothing raises, the stars of benchmarks/ take a fifth less.
     dispatcher: Any = njit(cache=True, forceinline=True, error_model='numpy', nogil=nogil)(function)
     return dispatcher  # type: ignore[no-any-return]  # called like the function that it is made from
