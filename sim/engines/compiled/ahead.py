@@ -25,22 +25,22 @@ from sim.laws import SERVICE_END
 @compiled
 def plan_fetch(m: Any, row: int, job: int, hop: int, entity: int, station: int) -> None:
     """Note what an event will act on; NONE where that is not known, or nothing."""
-    event = event_at(m.events, row)
+    event = event_at(m, row)
     event.job, event.hop, event.entity, event.station = job, hop, entity, station
 
 
 @compiled
 def fetch_planned(m: Any, row: int) -> None:
     """Ask for the memory of what an event will act on."""
-    event = event_at(m.events, row)
+    event = event_at(m, row)
     if event.kind in (SERVICE_END, SEGMENT_ARRIVES):
-        fetch_work(m.works, event.a)
+        fetch_work(m, event.a)
     if event.job != NONE:
-        fetch_job(m.jobs, event.job)
+        fetch_job(m, event.job)
     if event.hop != NONE:
-        fetch_hop(m.hops, event.hop)
+        fetch_hop(m, event.hop)
     if event.entity != NONE:
-        fetch_entity(m.entities, event.entity)
+        fetch_entity(m, event.entity)
     if event.station != NONE:
-        fetch_station(m.stations, event.station)
-        fetch_server(m.servers, event.station)
+        fetch_station(m, event.station)
+        fetch_server(m, event.station)

@@ -1,6 +1,6 @@
 """The compiled engine's memory: one table of records for each noun, and one record with all their addresses.
 
-Compiled code gets that one record, the machine, and reads rows in place: ``job_at(m.jobs, slot).attempt``. (Handing
+Compiled code gets that one record, the machine, and reads rows in place: ``job_at(m, slot).attempt``. (Handing
 it the arrays instead, in a tuple, was ten times slower: Numba counts references to every array it touches.) What
 Python allocates, Python keeps alive: `memory.Memory` owns the arrays. There are no bounds checks; the loop returns to
 Python for room before a pool is full.
@@ -147,65 +147,89 @@ MACHINE = np.dtype([('now', 'f8'), ('from_s', 'f8'), ('to_s', 'f8'), *((name, 'i
                     *((name, 'i8') for name in TABLES)], align=True)
 
 
-def _reader(dtype: Any) -> Any:
-    """Return a compiled function of (address of a table, row) that gives the row as a record, in place."""
-    record = from_dtype(dtype)
-    n_bytes = dtype.itemsize
+# Rows are reached by pointers that the machine holds, never by numbers turned into pointers. Numba links functions that
+# have been through code generation into their callers, and code generation, free to read (table + offset) as
+# (offset + table), may have made a pointer of the offset. Where a caller then knows the offset to be 0 that is null,
+# LLVM takes it that nobody gets there, and drops the path: on some processors events lost their times.
+
+
+def _row_pointer(builder: Any, table: str, machine: Any, row: Any) -> Any:
+    """Emit the address of a row of a table."""
+    byte = ir.IntType(8)
+    assert MACHINE.fields is not None
+    place = builder.gep(builder.bitcast(machine, byte.as_pointer()), [ir.IntType(64)(MACHINE.fields[table][1])])
+    rows = builder.load(builder.bitcast(place, byte.as_pointer().as_pointer()))
+    return builder.gep(rows, [builder.mul(row, row.type(TABLES[table].itemsize))])
+
+
+def _reader(table: str) -> Any:
+    """Return a compiled function of (machine, row) that gives a row of a table as a record, in place."""
+    record = from_dtype(TABLES[table])
 
     @intrinsic
-    def at(typingctx: Any, address: Any, row: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
+    def at(typingctx: Any, machine: Any, row: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            base, index = arguments
-            offset = builder.mul(index, index.type(n_bytes))
-            return builder.inttoptr(builder.add(base, offset), context.get_value_type(signature.return_type))
+            pointer = _row_pointer(builder, table, *arguments)
+            return builder.bitcast(pointer, context.get_value_type(signature.return_type))
 
-        return record(types.int64, types.int64), codegen
+        return record(machine, types.int64), codegen
 
     return at
 
 
-def _fetcher(dtype: Any, n_lines: int | None = None) -> Any:
-    """Return a compiled function of (address of a table, row) that asks for the row's first lines and does not wait."""
-    n_bytes = dtype.itemsize
+def _fetcher(table: str, n_lines: int | None = None) -> Any:
+    """Return a compiled function of (machine, row) that asks for a row's first lines and does not wait."""
 
     @intrinsic
-    def fetch(typingctx: Any, address: Any, row: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
+    def fetch(typingctx: Any, machine: Any, row: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-            base, index = arguments
-            begin = builder.add(base, builder.mul(index, index.type(n_bytes)))
+            begin = _row_pointer(builder, table, *arguments)
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
             prefetch = builder.module.declare_intrinsic(
                 'llvm.prefetch', [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
-            for offset in range(0, n_bytes, CACHE_LINE_BYTES)[:n_lines]:
-                at = builder.inttoptr(builder.add(begin, begin.type(offset)), byte)
+            for offset in range(0, TABLES[table].itemsize, CACHE_LINE_BYTES)[:n_lines]:
+                at = builder.gep(begin, [ir.IntType(64)(offset)])
                 builder.call(prefetch, [at, number(1), number(3), number(1)])  # to be written, soon again, data
             return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64), codegen
+        return types.void(machine, types.int64), codegen
 
     return fetch
 
 
-hop_at, route_at, station_at, server_at, entity_at, queue_at, consumer_at, job_at, work_at, entry_at, event_at = (
-    _reader(dtype) for dtype in (HOP, ROUTE, STATION, SERVER, ENTITY, QUEUE_RECORD, CONSUMER_RECORD, JOB, WORK, ENTRY,
-                                 EVENT))
-inbox_at, outcome_at, job_row_at, hop_row_at, flow_at, deadline_at, line_at, curve_at, law_at, number_at, float_at = (
-    _reader(dtype) for dtype in (INBOX, OUTCOME, JOB_ROW, HOP_ROW, FLOW, DEADLINE, LINE, CURVE, LAW, NUMBER, FLOAT))
-arrival_at, convoy_at = _reader(ARRIVAL), _reader(CONVOY)
-fetch_entity, fetch_station, fetch_server, fetch_work, fetch_event, fetch_hop, fetch_route = (
-    _fetcher(dtype) for dtype in (ENTITY, STATION, SERVER, WORK, EVENT, HOP, ROUTE))
-fetch_job = _fetcher(JOB, n_lines=2)
+def _array(table: str, counter: str) -> Any:
+    """Return a compiled function of the machine that gives a table of floats as an array, in place."""
+
+    @intrinsic
+    def begin(typingctx: Any, machine: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = _row_pointer(builder, table, arguments[0], ir.IntType(64)(0))
+            return builder.bitcast(pointer, context.get_value_type(signature.return_type))
+
+        return types.CPointer(types.float64)(machine), codegen
+
+    @compiled
+    def all_of(m: Any) -> Any:
+        return numba.carray(begin(m), getattr(m, counter))  # type: ignore[attr-defined, call-arg]  # compiled
+
+    return all_of
 
 
-@intrinsic
-def _pointer(typingctx: Any, address: Any) -> Any:  # noqa: ARG001 (the names are Numba's)
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.float64)(types.int64), codegen
-
-
-@compiled
-def floats_at(address: Any, n: Any) -> Any:
-    """Return a table of floats as an array, in place."""
-    return numba.carray(_pointer(address), n)  # type: ignore[attr-defined, call-arg]  # compiled, not Python
+hop_at, route_at, station_at, server_at, line_at = map(_reader, ('hops', 'routes', 'stations', 'servers', 'lines'))
+entity_at, queue_at, consumer_at, inbox_at, outcome_at = map(
+    _reader, ('entities', 'queues', 'consumers', 'inboxes', 'outcomes'))
+job_at, work_at, event_at, entry_at, convoy_at, arrival_at = map(
+    _reader, ('jobs', 'works', 'events', 'heap', 'convoys', 'arrivals'))
+job_row_at, hop_row_at, flow_at, deadline_at, curve_at, law_at = map(
+    _reader, ('job_rows', 'hop_rows', 'flows', 'deadlines', 'curves', 'laws'))
+slot_at, consumer_slot_at, group_at, guard_at, route_row_at, stream_key_at = map(
+    _reader, ('slots', 'consumer_slots', 'groups', 'guards', 'route_of', 'stream_keys'))
+free_job_at, free_work_at, free_event_at = map(_reader, ('free_jobs', 'free_works', 'free_events'))
+amount_at, amount_column_at, stage_seconds_at, latency_bin_at = map(
+    _reader, ('amounts', 'amount_columns', 'stage_seconds', 'latency'))
+fetch_entity, fetch_station, fetch_server, fetch_work, fetch_event, fetch_hop, fetch_route = map(
+    _fetcher, ('entities', 'stations', 'servers', 'works', 'events', 'hops', 'routes'))
+fetch_job = _fetcher('jobs', n_lines=2)
+quantiles_in, curve_amounts_in, curve_seconds_in = (
+    _array('quantiles', 'n_quantiles'), _array('curve_amounts', 'n_curve_points'),
+    _array('curve_seconds', 'n_curve_points'))

@@ -32,11 +32,13 @@ from sim.engines.compiled.layout import (
     fetch_route,
     fetch_server,
     fetch_station,
+    free_job_at,
     job_at,
-    number_at,
     route_at,
     server_at,
+    slot_at,
     station_at,
+    stream_key_at,
     work_at,
 )
 from sim.engines.compiled.memory import ROWS_PER_EVENT
@@ -69,7 +71,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
             return IS_LONG
         if m.next_arrival == m.n_arrivals:
             return NEEDS_ARRIVALS
-        arrival = arrival_at(m.arrivals, m.next_arrival)
+        arrival = arrival_at(m, m.next_arrival)
         event_s = first_time_s(m)
         if m.n_arrivals == NONE:
             if not has_event(m):
@@ -77,7 +79,7 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
             is_arrival = False
         else:
             is_arrival = not has_event(m) or arrival.time_s < event_s or (
-                arrival.time_s == event_s and arrival.key < event_at(m.events, first_event(m)).key)
+                arrival.time_s == event_s and arrival.key < event_at(m, first_event(m)).key)
         time_s = arrival.time_s if is_arrival else event_s
         if time_s > end_s or (time_s == end_s and not is_inclusive):
             return TIME_IS_UP
@@ -88,10 +90,10 @@ def run_until(m: Any, end_s: float, is_inclusive: bool, stops_when_idle: bool, n
         if is_arrival:
             m.next_arrival += 1
             _fetch_ahead(m)
-            if entity_at(m.entities, arrival.entity).sending:
+            if entity_at(m, arrival.entity).sending:
                 enter(m, new_job(m, arrival.job, arrival.stream, 0, arrival.entity, arrival.k), 0)
             continue
-        event = event_at(m.events, first_event(m))
+        event = event_at(m, first_event(m))
         kind, a, b = event.kind, event.a, event.b
         if kind in (WAKE, CHANGE):
             return NEEDS_PYTHON
@@ -105,21 +107,21 @@ def _fetch_ahead(m):
     far = m.next_arrival + 2 * ARRIVALS_A_STEP
     if far >= m.n_arrivals:
         return
-    entity = arrival_at(m.arrivals, far).entity
-    fetch_entity(m.entities, entity)
-    fetch_station(m.stations, m.n_stations + entity)
-    fetch_server(m.servers, m.n_stations + entity)
-    near = arrival_at(m.arrivals, far - ARRIVALS_A_STEP)
-    fetch_route(m.routes, route_of(m, near.stream, 0, near.entity))
-    attachment = entity_at(m.entities, near.entity).attachment
+    entity = arrival_at(m, far).entity
+    fetch_entity(m, entity)
+    fetch_station(m, m.n_stations + entity)
+    fetch_server(m, m.n_stations + entity)
+    near = arrival_at(m, far - ARRIVALS_A_STEP)
+    fetch_route(m, route_of(m, near.stream, 0, near.entity))
+    attachment = entity_at(m, near.entity).attachment
     if attachment != NONE:
-        air = number_at(m.slots, attachment * N_SLOTS).value
-        fetch_station(m.stations, air)
-        fetch_server(m.servers, air)
-    soon = arrival_at(m.arrivals, m.next_arrival + 1)
-    hop = route_at(m.routes, route_of(m, soon.stream, 0, soon.entity)).first
-    fetch_hop(m.hops, hop)
-    fetch_hop(m.hops, hop + 1)
+        air = slot_at(m, attachment * N_SLOTS).value
+        fetch_station(m, air)
+        fetch_server(m, air)
+    soon = arrival_at(m, m.next_arrival + 1)
+    hop = route_at(m, route_of(m, soon.stream, 0, soon.entity)).first
+    fetch_hop(m, hop)
+    fetch_hop(m, hop + 1)
 
 
 @compiled
@@ -144,8 +146,8 @@ def _act(m, kind, a, b):
 def launch_keys(m: Any, stream: int, entities: Records, k: Records, jobs: Records, keys: Records) -> None:
     """Write the keys of the jobs that entities launch, and those of their arrivals at the first hop."""
     for i in range(entities.size):
-        entity_key = entity_at(m.entities, entities[i]).key
-        jobs[i] = job_key(m.run_key, entity_key, number_at(m.stream_keys, stream).value, k[i])
+        entity_key = entity_at(m, entities[i]).key
+        jobs[i] = job_key(m.run_key, entity_key, stream_key_at(m, stream).value, k[i])
         keys[i] = event_key(ARRIVE, jobs[i], 0, 0, 0)
 
 
@@ -160,10 +162,10 @@ def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, job
     first, previous = m.n_launched, NONE
     for at in range(order.size):
         i = order[at]
-        fetch_entity(m.entities, entities[order[min(at + LAUNCHES_AHEAD, order.size - 1)]])
-        fetch_job(m.jobs, number_at(m.free_jobs, max(m.n_free_jobs - 1 - LAUNCHES_AHEAD, 0)).value)
+        fetch_entity(m, entities[order[min(at + LAUNCHES_AHEAD, order.size - 1)]])
+        fetch_job(m, free_job_at(m, max(m.n_free_jobs - 1 - LAUNCHES_AHEAD, 0)).value)
         slot = new_job(m, jobs[i], stream, variant, entities[i], k[i])
-        job = job_at(m.jobs, slot)
+        job = job_at(m, slot)
         job.id, job.inbox, job.next, job.has_amounts = first + i, inbox, NONE, has_amounts
         if not math.isnan(deadline_s):
             job.deadline_s = deadline_s
@@ -171,16 +173,16 @@ def launch(m: Any, stream: int, variant: int, entities: Records, k: Records, job
         if previous == NONE:
             push(m, m.now, keys[i], LAUNCHED, slot, 0)
         else:
-            job_at(m.jobs, previous).next = slot
+            job_at(m, previous).next = slot
         previous = slot
 
 
 @compiled
 def _launched(m, slot):
     """Let a launched job arrive, and plan the arrival of the next one of its launch."""
-    following = job_at(m.jobs, slot).next
+    following = job_at(m, slot).next
     if following != NONE:
-        push(m, m.now, event_key(ARRIVE, job_at(m.jobs, following).key, 0, 0, 0), LAUNCHED, following, 0)
+        push(m, m.now, event_key(ARRIVE, job_at(m, following).key, 0, 0, 0), LAUNCHED, following, 0)
     enter(m, slot, 0)
 
 
@@ -188,11 +190,11 @@ def _launched(m, slot):
 def close(m: Any) -> None:
     """Account for what is in service and what waits at the end of the run."""
     for row in range(m.n_rows):
-        station = station_at(m.stations, row)
+        station = station_at(m, row)
         for server in range(station.first_server, station.first_server + station.n_rows):
-            work_row = server_at(m.servers, server).work
+            work_row = server_at(m, server).work
             if work_row != NONE:
-                add_service(m, row, work_row, work_at(m.works, work_row).started_s, m.now)
+                add_service(m, row, work_row, work_at(m, work_row).started_s, m.now)
         count_waiting(m, row)
     for row in range(m.n_queues):
         count_ready(m, row)
