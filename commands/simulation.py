@@ -184,13 +184,13 @@ def _simulate(plans: Sequence[Plan], *, trace: Any, jobs: int, out: Path,
               finish: Callable[[Path], object] | None = None) -> list[Run]:
     """Make runs behind one progress bar."""
     from analysis.progress import progress_bar
-    from sim.compiling import is_compiled
+    from sim.agreement import is_checked
     from sim.replicating import simulate_all
 
     if not plans:
         return []
-    if sys.stderr.isatty() and any(plan.engine != 'simpy' for plan in plans) and not is_compiled('loop.run_until'):
-        print('iomtwin: compiling the engine, once; this takes a minute or so', file=sys.stderr)
+    if sys.stderr.isatty() and any(plan.engine != 'simpy' for plan in plans) and not is_checked():
+        print('iomtwin: compiling the engine and checking it, once; this takes a minute or so', file=sys.stderr)
     label = f'{len(plans)} runs' if len(plans) > 1 else plans[0].scenario.name
     with unwinding(), progress_bar(label, [plan.scenario.duration for plan in plans]) as progress:
         return simulate_all(plans, out, n_processes=jobs, trace=trace, finish=finish, progress=progress)

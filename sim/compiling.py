@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
 from numba.core import config as numba_config
 from numba.core import event
+from numba.core.registry import cpu_target
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -52,10 +54,18 @@ def _use_cache() -> None:
         return
 
 
-def is_compiled(function: str) -> bool:
-    """Return whether a function, as ``module.name``, is in the cache: else the first run compiles for a while."""
+def processor() -> str:
+    """Return the name under which LLVM makes code for this processor."""
+    return str(cpu_target.target_context.codegen().magic_tuple()[1])
+
+
+def witness(of: str) -> Path | None:
+    """Return the file of the cache whose existence says something of the code for this processor; None: no cache."""
     _use_cache()
-    return bool(config.CACHE_DIR) and any(Path(config.CACHE_DIR).rglob(f'{function}-*.nbi'))
+    if not config.CACHE_DIR:
+        return None
+    made_by = (*cpu_target.target_context.codegen().magic_tuple(), *map(metadata.version, ('numba', 'llvmlite')))
+    return Path(config.CACHE_DIR) / f'{of}-{hashlib.sha256(repr(made_by).encode()).hexdigest()[:16]}'
 
 
 @dataclass

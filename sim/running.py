@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from sim.agreement import check_agreement
 from sim.compiling import compilation_timed
 from sim.controllers import federated_learning
 from sim.engines import Progress, compiled, reference
@@ -113,16 +114,19 @@ def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Tra
     Raises
     ------
     RunError
-        If it would take more memory than there is.
+        If it would take more memory than there is, or if the compiled engine cannot be trusted on this computer.
     """
     check_memory(lowered.model, trace)
     chosen: EngineName = 'compiled' if engine == 'auto' else engine
+    with compilation_timed() as first_compilation:
+        if chosen == 'compiled':
+            check_agreement()
     begin = time.perf_counter()
     with compilation_timed() as compilation:
         recording = run_model(lowered.model, engine=chosen, trace=trace, progress=progress)
     wall_s = time.perf_counter() - begin - compilation.wall_s
     return Execution(lowered.scenario, lowered.profiles, recording, chosen, lowered.wall_s, wall_s,
-                     lowered.compile_wall_s + compilation.wall_s)
+                     lowered.compile_wall_s + first_compilation.wall_s + compilation.wall_s)
 
 
 def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'jobs',
