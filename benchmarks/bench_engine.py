@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from learning import learning
 from stars import plain_simpy, rich_star, star
 
+from sim.agreement import check_agreement
 from sim.loading import load
 from sim.lowering import lower
 from sim.model import Model
@@ -120,7 +121,8 @@ def measure(case: str, engine: str, what: str, arguments: tuple[int, ...] = (), 
         return {'devices': arguments[0], 'messages': messages, 'hops': 3 * messages, 'segments': messages,
                 'seconds': seconds, 'build_s': 0.0, 'mib': _peak_mib()}
     if engine == 'compiled':
-        run_model(star(100, 10), engine='compiled', trace='none')  # compiles, or loads from the cache
+        check_agreement()
+        run_model(star(100, 10), engine='compiled', trace='none')  # loads from the cache what nobody compiled now
     build_s, model = _timed(lambda: MODELS[what](*arguments) if what in MODELS else lower(*load(what, overrides)))
     found: Row = {'seconds': float('inf')}
     for _ in range(repetitions):
