@@ -34,16 +34,11 @@ def validate(
     from analysis.validation import validate as compare
     from hil.inventory import load_inventory
     from hil.validation import trials
-    from hil.validation.configurations import FULL, QUICK
     from hil.validation.mistakes import MISTAKES
-    from hil.validation.probing import FULL as LONG
-    from hil.validation.probing import QUICK as SHORT
     from sim.errors import InputError
 
-    shorter = ('duration=12 s',) if quick else ()
-    made = trials.Trials(scenario, (*shorter, *(overrides or ())), load_inventory(inventory), QUICK if quick else FULL,
-                         n_replicates=replicates or (2 if quick else 3), effort=SHORT if quick else LONG, seed=seed,
-                         n_repeats=0 if quick else 2)
+    made = trials.planned(scenario, tuple(overrides or ()), load_inventory(inventory), quick=quick, seed=seed,
+                          n_replicates=replicates)
     trials.check(made)
     if resume:
         trials.check_resumable(made, out)

@@ -20,6 +20,7 @@ from typing import Any
 
 from hil.inventory import Inventory
 from hil.paced.running import execute, plan
+from hil.validation import configurations, probing
 from hil.validation.configurations import Configuration
 from hil.validation.fitting import fit
 from hil.validation.mistakes import MISTAKES, Mistake, scaled
@@ -75,6 +76,15 @@ class Trials:
     def seeds(self) -> range:
         """Return the seeds of the replicates."""
         return range(self.seed, self.seed + self.n_replicates)
+
+
+def planned(scenario: str, overrides: tuple[str, ...], inventory: Inventory, *, quick: bool, seed: int = 1,
+            n_replicates: int | None = None) -> Trials:
+    """Return what is to be compared; quick: two configurations of 12 s, calibrated briefly, nothing made again."""
+    if quick:
+        return Trials(scenario, ('duration=12 s', *overrides), inventory, configurations.QUICK, n_replicates or 2,
+                      probing.QUICK, seed, n_repeats=0)
+    return Trials(scenario, overrides, inventory, configurations.FULL, n_replicates or 3, probing.FULL, seed)
 
 
 def check(trials: Trials) -> None:

@@ -12,7 +12,7 @@ from sim.engines.compiled import books, broker, loop, stations
 from sim.engines.compiled.beside import ArrivalsBeside
 from sim.engines.compiled.heap import drop_first, first_event, push
 from sim.engines.compiled.layout import NONE
-from sim.engines.compiled.memory import Memory, larger
+from sim.engines.compiled.memory import Memory, longer
 from sim.engines.compiled.world import CompiledWorld
 from sim.laws import CHANGE, event_key, name_key
 from sim.model import UNFINISHED, Model
@@ -209,7 +209,7 @@ class Engine:
         """Move a station's servers behind all others, where there is room for more; they repeat the first speeds."""
         station, servers = self.memory['stations'][row], self.memory['servers']
         first, n_rows = int(station['first_server']), int(station['n_rows'])
-        more = larger(servers, servers.size + n)[:servers.size + n]
+        more = longer(servers, servers.size + n)
         rows = more[servers.size:]
         rows[:n_rows] = servers[first:first + n_rows]
         rows['speed'] = rows['speed'][np.arange(n) % self.model.stations.n_servers[row]]

@@ -156,7 +156,12 @@ class Memory:
 
 def larger(records: Records, n: int) -> Records:
     """Return a copy with room for at least `n`, and twice the size."""
-    copy = _zeros(max(2 * records.size, n), records.dtype)
+    return longer(records, max(2 * records.size, n))
+
+
+def longer(records: Records, n: int) -> Records:
+    """Return a copy with `n` rows, zeros behind those there are."""
+    copy = _zeros(n, records.dtype)
     copy[:records.size] = records
     return copy
 
