@@ -23,9 +23,9 @@ from numba.core.registry import cpu_target
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 HERE = Path(__file__).resolve().parent
-# What compiled code is made of: its functions, and the constants and records that it takes from others.
+# What compiled code is made of: its functions, the constants and records that it takes from others, and how it is made.
 COMPILED = ('laws.py', 'sources.py', 'model.py', 'results/histogram.py', 'results/recording.py',
-            'engines/compiled/*.py')
+            'engines/compiled/*.py', 'compiling.py')
 CACHES_KEPT = 4  # of other versions, for checkouts that switch back and forth
 
 config: Any = numba_config  # its settings are made at run time
@@ -33,16 +33,14 @@ config: Any = numba_config  # its settings are made at run time
 
 @cache
 def _use_cache() -> None:
-    """Point Numba to the cache of this version of the code, unless the user has chosen one or there is no room."""
-    if config.CACHE_DIR:
-        return
-    digest = hashlib.sha256()
-    for pattern in COMPILED:
-        for path in sorted(HERE.glob(pattern)):
-            digest.update(path.read_bytes())
-    for root in (HERE / '__pycache__', Path.home() / '.cache' / 'iomtwin'):
+    """Point Numba to the cache of this version of the code, in the user's folder for caches if one is named.
+
+    Where no folder can be written, each process compiles for itself.
+    """
+    roots = [Path(config.CACHE_DIR)] if config.CACHE_DIR else [HERE / '__pycache__', Path.home() / '.cache' / 'iomtwin']
+    for root in roots:
         try:
-            folder = root / f'numba-{digest.hexdigest()[:16]}'
+            folder = root / f'numba-{_digest(COMPILED)}'
             folder.mkdir(parents=True, exist_ok=True)
             (folder / '.used').touch()
         except OSError:
@@ -54,18 +52,31 @@ def _use_cache() -> None:
         return
 
 
+def _digest(patterns: tuple[str, ...]) -> str:
+    """Return what changes with the contents of any of the files."""
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        for path in sorted(HERE.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def processor() -> str:
     """Return the name under which LLVM makes code for this processor."""
     return str(cpu_target.target_context.codegen().magic_tuple()[1])
 
 
 def witness(of: str) -> Path | None:
-    """Return the file of the cache whose existence says something of the code for this processor; None: no cache."""
+    """Return the file of the cache whose existence says something of all our code, made for this processor.
+
+    None: there is no cache.
+    """
     _use_cache()
     if not config.CACHE_DIR:
         return None
     made_by = (*cpu_target.target_context.codegen().magic_tuple(), *map(metadata.version, ('numba', 'llvmlite')))
-    return Path(config.CACHE_DIR) / f'{of}-{hashlib.sha256(repr(made_by).encode()).hexdigest()[:16]}'
+    of_processor = hashlib.sha256(repr(made_by).encode()).hexdigest()[:16]
+    return Path(config.CACHE_DIR) / f'{of}-{_digest(("**/*.py",))}-{of_processor}'
 
 
 @dataclass

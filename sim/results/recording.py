@@ -5,8 +5,8 @@ launched in [warm_up, duration); integrals cover [warm_up, duration].
 """
 
 from array import array
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,3 +132,19 @@ class Recording:
         self.queue_waiting_s = np.zeros(n_queues)
         for name in ('queue_waiting_max', 'queue_waiting_end', 'queue_delivered', 'queue_dropped', 'queue_redelivered'):
             setattr(self, name, np.zeros(n_queues, np.int64))
+
+    def differences(self, other: 'Recording') -> list[str]:
+        """Return the names of what is not equal bit for bit in another recording of the model.
+
+        Rounds and keys are left out: controllers fill them from what is compared.
+        """
+        names = [f.name for f in fields(self) if f.name not in ('model', 'rounds', 'keys')]
+        return [name for name in names if not _is_same(getattr(self, name), getattr(other, name))]
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    if isinstance(value, dict):
+        return value.keys() == other.keys() and all(_is_same(value[name], other[name]) for name in value)
+    if isinstance(value, np.ndarray | array):
+        return np.array(value).tobytes() == np.array(other).tobytes()  # NaN is equal to itself
+    return bool(value == other)
