@@ -2,11 +2,12 @@
 
 An exception that a signal raises can get lost on its way out: while modules are imported, in a callback, in a library
 that makes another error of it. So a command leaves without one as long as it has nothing to tidy up, and `unwinding`
-knows what it has heard.
+knows what it has heard; work that takes long asks it now and then, with `raise_if_heard`.
 """
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,23 +24,56 @@ def leaving() -> Iterator[None]:
         yield
 
 
+_heard = threading.Event()
+
+
 @contextmanager
 def unwinding() -> Iterator[None]:
     """Let a signal raise KeyboardInterrupt, whatever a library makes of that on its way out."""
-    heard = []
+    _heard.clear()
 
     def hear(*_: object) -> None:
-        heard.append(True)
+        _heard.set()
         raise KeyboardInterrupt
 
-    with _handled(hear):
-        try:
-            yield
-        except Exception:
-            if not heard:
-                raise
-    if heard:
+    try:
+        with _handled(hear), _lost_in_silence():
+            try:
+                yield
+            except Exception:
+                if not _heard.is_set():
+                    raise
+        raise_if_heard()
+    finally:
+        _heard.clear()
+
+
+def raise_if_heard() -> None:
+    """Raise KeyboardInterrupt if one was raised in `unwinding`, and got lost.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If so.
+    """
+    if _heard.is_set():
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _lost_in_silence() -> Iterator[None]:
+    """Say nothing of an interrupt that a callback of a library could not hand on."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: 'sys.UnraisableHookArgs') -> None:
+        if unraisable.exc_type is not KeyboardInterrupt:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _leave(*_: object) -> None:

@@ -7,13 +7,18 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from analysis.interrupts import raise_if_heard
+
 RATE_FROM_S = 1e-3  # since the beginning: before, a rate says nothing
 DRAWN_EVERY_S = 0.2  # a bar that draws itself no more often than a person sees
 
 
 @contextmanager
 def progress_bar(label: str, durations_s: Sequence[float]) -> Iterator[Callable[[int, float, int], None]]:
-    """Show a bar on the terminal, if errors go to one, and give what moves it: run, share of it done, jobs so far."""
+    """Show a bar on the terminal, if errors go to one, and give what moves it: run, share of it done, jobs so far.
+
+    What moves it raises KeyboardInterrupt if one was lost.
+    """
     done = [0.0] * len(durations_s)
     n_jobs = [0] * len(durations_s)
     in_all_s = sum(durations_s)
@@ -25,6 +30,7 @@ def progress_bar(label: str, durations_s: Sequence[float]) -> Iterator[Callable[
         task = bar.add_task(label, total=in_all_s, rate='')
 
         def show(run: int, share: float, jobs: int) -> None:
+            raise_if_heard()
             done[run] = share
             n_jobs[run] = max(n_jobs[run], jobs)
             now_s = sum(part * duration_s for part, duration_s in zip(done, durations_s, strict=True))

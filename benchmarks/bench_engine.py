@@ -1,7 +1,7 @@
 """How fast the engines are, and how much memory they take. Prints a table and writes RESULTS.md; asserts nothing.
 
 Every row is a process of its own, so that its peak memory is its own; rates are of the engine alone, the best of the
-repetitions, because other work on a machine only slows a run down. The first row of each engine compiles or loads.
+repetitions, because other work on a machine only slows a run down. What must be compiled is, before time is taken.
 """
 
 import argparse
@@ -171,8 +171,8 @@ def write(head: list[str], rows: list[Row], ratios: list[str]) -> None:
     """Write all that was measured."""
     table = [' | '.join(name for name, _ in COLUMNS), ' | '.join('---' for _ in COLUMNS)]
     table += [' | '.join(text(row) for _, text in COLUMNS) for row in rows]
-    lines = ['# Results of `make bench`', '', *head, f'- load {os.getloadavg()[0]:.1f} at the end', '', *ratios, '',
-             NOTES, '', *(f'| {line} |' for line in table), '']
+    lines = ['# What bench_engine.py measured', '', *head, f'- load {os.getloadavg()[0]:.1f} at the end', '',
+             *ratios, '', NOTES, '', *(f'| {line} |' for line in table), '']
     RESULTS.write_text('\n'.join(lines), 'utf-8')
 
 

@@ -63,7 +63,7 @@ def star(n_devices: int, n_messages: int, seed: int = 1) -> Model:
 
 
 def rich_star(n_devices: int, n_messages: int, seed: int = 1) -> Model:
-    """Return the star with crypto stages, lossy air, two priorities, a broker and crypto workers: ten hops."""
+    """Return the star with crypto stages, lossy air, two priorities, a broker and crypto workers: nine hops."""
     builder = ModelBuilder('rich-star', seed)
     rate = RATE_EACH * n_devices
     class_row = builder.class_('device', base_w=1e-3, busy_w=5e-3, transmit_w=2e-2)

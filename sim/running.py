@@ -77,7 +77,7 @@ def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', 
     InputError
         If the scenario cannot be lowered.
     RunError
-        If it would take more memory than there is.
+        If it would take more memory than there is, or if the compiled engine cannot be trusted on this computer.
     """
     return execute_lowered(prepare(scenario, origin), engine=engine, trace=trace, progress=progress)
 
@@ -117,7 +117,7 @@ def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Tra
         If it would take more memory than there is, or if the compiled engine cannot be trusted on this computer.
     """
     check_memory(lowered.model, trace)
-    chosen: EngineName = 'compiled' if engine == 'auto' else engine
+    chosen: Literal['simpy', 'compiled'] = 'compiled' if engine == 'auto' else engine
     with compilation_timed() as first_compilation:
         if chosen == 'compiled':
             check_agreement()
@@ -129,9 +129,9 @@ def execute_lowered(lowered: Lowered, *, engine: EngineName = 'auto', trace: Tra
                      lowered.compile_wall_s + first_compilation.wall_s + compilation.wall_s)
 
 
-def run_model(model: Model, *, engine: EngineName = 'simpy', trace: Trace = 'jobs',
+def run_model(model: Model, *, engine: Literal['simpy', 'compiled'] = 'simpy', trace: Trace = 'jobs',
               progress: Progress | None = None) -> Recording:
-    """Execute a Model with the controllers that its plans ask for."""
+    """Execute a Model with the controllers that its plans ask for; it is not asked whether engines agree."""
     run = reference.run if engine == 'simpy' else compiled.run
     return controlled(model, lambda controllers: run(model, trace=trace, controllers=controllers, progress=progress))
 

@@ -3,9 +3,9 @@
 A controller is linear ``async def`` code that holds a `World`. It waits with ``await world.sleep(…)`` and ``await
 inbox.take(…)``; both yield a request (`Sleep`, `Take`) to whoever drives the coroutine, and receive its answer.
 
-The seam is wider than the controllers that there are. Variants (`launch`), the attachment, the servers and the sources
-of `change`, and `waiting`, `busy` and `charge_j` of `read` are for those to come: adaptive cryptography, roaming,
-autoscaling. Until then tests alone use them, of both engines.
+The seam is wider than the controllers that there are. Variants (`launch`), all but `valid_from` of `change` and all
+but `sealed_bytes` of `read` are for those to come: adaptive cryptography, roaming, autoscaling. Until then tests of
+both engines use them, and the check that the engines agree.
 """
 
 from __future__ import annotations

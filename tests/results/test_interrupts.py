@@ -1,5 +1,6 @@
 """A command that is interrupted, or whose output goes nowhere, leaves with one line at most and the right code."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from analysis.interrupts import unwinding
+from analysis.progress import progress_bar
 from tests.results.runs import DEADLINE_S, QUIET, ROOT, ended, start, wait_for
 
 CLOSED, INTERRUPTED = 141, 130
@@ -64,6 +66,24 @@ def test_an_interrupt_is_one_whatever_a_library_makes_of_it(
     with pytest.raises(KeyboardInterrupt), unwinding():
         raised(number)
     assert signal.getsignal(number) == before
+
+
+def interrupted_in_a_callback(steps: list[int]) -> None:
+    """Hear a signal within a callback of C, which cannot hand an exception on, and work on."""
+    with unwinding(), progress_bar('work', [1.0]) as progress:
+        ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))()
+        for step in range(3):
+            steps.append(step)
+            progress(0, 0.5, 1)
+
+
+def test_an_interrupt_that_a_callback_loses_ends_long_work(capfd: pytest.CaptureFixture[str]) -> None:
+    """The next progress ends the work, and nothing is said of what was lost."""
+    steps: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_in_a_callback(steps)
+    assert steps == [0]
+    assert 'Exception ignored' not in capfd.readouterr().err
 
 
 def test_an_interrupt_in_code_that_is_a_string_ends_with_the_same_code(tmp_path: Path) -> None:

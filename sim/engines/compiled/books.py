@@ -32,26 +32,24 @@ from sim.results.histogram import N_BINS, bin_of
 
 @compiled
 def count_waiting(m: Any, row: int) -> None:
-    """Add to the integral of the number waiting, up to now."""
-    station = station_at(m, row)
-    if station.n_waiting:
-        seconds = min(m.now, m.to_s) - max(station.waiting_since_s, m.from_s)
-        if seconds > 0.0:
-            station.waiting_s += station.n_waiting * seconds
-            station.waiting_max = max(station.waiting_max, station.n_waiting)
-    station.waiting_since_s = m.now
+    """Add to a station's integral of the number waiting, up to now."""
+    _count(m, station_at(m, row))
 
 
 @compiled
-def count_ready(m: Any, row: int) -> None:
-    """Add to the integral of the messages waiting in a queue, up to now."""
-    queue = queue_at(m, row)
-    if queue.n_waiting:
-        seconds = min(m.now, m.to_s) - max(queue.waiting_since_s, m.from_s)
+def count_queue(m: Any, row: int) -> None:
+    """Add to a queue's integral of the messages waiting, up to now."""
+    _count(m, queue_at(m, row))
+
+
+@compiled
+def _count(m, line):
+    if line.n_waiting:
+        seconds = min(m.now, m.to_s) - max(line.waiting_since_s, m.from_s)
         if seconds > 0.0:
-            queue.waiting_s += queue.n_waiting * seconds
-            queue.waiting_max = max(queue.waiting_max, queue.n_waiting)
-    queue.waiting_since_s = m.now
+            line.waiting_s += line.n_waiting * seconds
+            line.waiting_max = max(line.waiting_max, line.n_waiting)
+    line.waiting_since_s = m.now
 
 
 @compiled
@@ -173,6 +171,6 @@ def _put(m, slot, outcome):
 def satisfy(m: Any, row: int) -> None:
     """Wake the controller that waits for an inbox, if it has enough."""
     inbox = inbox_at(m, row)
-    if inbox.wanted >= 0 and inbox.n >= inbox.wanted:
-        inbox.wanted = -1
+    if inbox.wanted != NONE and inbox.n >= inbox.wanted:
+        inbox.wanted = NONE
         push(m, m.now, inbox.key, WAKE, inbox.driver, inbox.wait)

@@ -6,7 +6,7 @@ A message keeps its number for life, so that it comes back to its place; what a 
 from typing import Any
 
 from sim.compiling import compiled
-from sim.engines.compiled.books import count_ready, finish, is_measured
+from sim.engines.compiled.books import count_queue, finish, is_measured
 from sim.engines.compiled.heap import push, push_behind
 from sim.engines.compiled.layout import NONE, consumer_at, hop_at, job_at, queue_at, route_at
 from sim.laws import ACKNOWLEDGE, DELIVER, RETURN, event_key
@@ -31,7 +31,7 @@ def publish(m, row, slot, position):
 @compiled
 def _enqueue(m, row, slot):
     """Put a message at its place in the queue: by the number that it got when it was published."""
-    count_ready(m, row)
+    count_queue(m, row)
     queue, job = queue_at(m, row), job_at(m, slot)
     before, after = NONE, queue.head
     if queue.tail != NONE and job_at(m, queue.tail).number < job.number:
@@ -56,7 +56,7 @@ def dispatch_queue(m: Any, row: int) -> None:
         consumer = _with_credit(m, row)
         if consumer == NONE:
             return
-        count_ready(m, row)
+        count_queue(m, row)
         slot = queue.head
         queue.head = job_at(m, slot).next
         if queue.head == NONE:

@@ -59,8 +59,8 @@ class Engine:
         model = self.model
         with closing(ArrivalsBeside(Arrivals(model, self.run_key))) as self._arrivals:
             self._run_duration(controllers, progress)
-            self._station_lines = self.memory['stations']['n_waiting'][:model.stations.n].astype(np.int64)
-            self._queue_lines = self.memory['queues']['n_waiting'][:len(model.queues.name)].astype(np.int64)
+            self._station_waiting_end = self.memory['stations']['n_waiting'][:model.stations.n].astype(np.int64)
+            self._queue_waiting_end = self.memory['queues']['n_waiting'][:len(model.queues.name)].astype(np.int64)
             self._run_until(model.duration_s + model.drain_s, is_inclusive=True, stops_when_idle=True,
                             progress=progress)
         return self._close()
@@ -139,7 +139,7 @@ class Engine:
             setattr(recording, f'station_{name}', memory['stations'][name][:self.model.stations.n])
         for name in ('waiting_s', 'waiting_max', 'delivered', 'dropped', 'redelivered'):
             setattr(recording, f'queue_{name}', queues[name][:n_queues])
-        recording.station_waiting_end, recording.queue_waiting_end = self._station_lines, self._queue_lines
+        recording.station_waiting_end, recording.queue_waiting_end = self._station_waiting_end, self._queue_waiting_end
         recording.marks = self.world.marks()
         recording.jobs = _columns(memory['job_rows'][:m['n_job_rows']], JOB_COLUMNS)
         recording.hops = _columns(memory['hop_rows'][:m['n_hop_rows']], HOP_COLUMNS)

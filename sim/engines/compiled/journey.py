@@ -4,7 +4,6 @@ Each kind of event is one function; what the reference engine does in one event 
 order and with the same operations on floats, so that every time of every hop is equal bit for bit.
 """
 
-
 from sim.compiling import compiled
 from sim.engines.compiled.ahead import plan_fetch
 from sim.engines.compiled.books import add_service, end_service, finish, trace_wait
@@ -171,7 +170,7 @@ def _complete(m, slot):
 def _job_arrives_at(m, convoy, time_s, slot, position):
     job = job_at(m, slot)
     key = event_key(ARRIVE, job.key, position, 0, job.attempt)
-    event = push_behind(m, convoy, time_s, key, ARRIVE, subject_of(m, slot), position)
+    event = push_behind(m, convoy, time_s, key, ARRIVE, _subject_of(m, slot), position)
     hop = route_at(m, job.route).first + position
     plan_fetch(m, event, slot, hop, NONE, _station_ahead(m, slot, hop))
 
@@ -185,7 +184,7 @@ def _station_ahead(m, slot, hop):
 
 
 @compiled
-def subject_of(m, slot):
+def _subject_of(m, slot):
     """Return a job with its present delivery, in one number, for an event that is void after another delivery."""
     return slot | job_at(m, slot).delivery << SLOT_BITS
 

@@ -9,8 +9,8 @@ Everything that lives as long as the run (stations, servers, entities) is a row 
 goes (jobs, works, events) is a slot of a pool, taken from a stack of free slots and given back. A device's own CPU is
 a station behind the model's: station n_stations + entity.
 
-Large tables begin where a line of the cache does, and their rows are as wide as lines, with what every event asks for
-in the first: so what is asked for ahead is few lines.
+Large tables begin where a line of the cache does, and the rows that events ask for are as wide as lines (a server's is
+half a line), so that what is asked for ahead is few of them.
 """
 
 from typing import Any
@@ -33,8 +33,8 @@ NONE = -1
 CACHE_LINE_BYTES = 64
 SLOT_BITS = 32  # of an event's subject: the job's slot, below its delivery
 SLOTS_MAX = (1 << SLOT_BITS) - 1
-SEGMENT_ARRIVES = 0x40  # an ARRIVE event whose subject is a work, not a job
-LAUNCHED = 0x42  # an ARRIVE event that brings the next one of its launch
+# ARRIVE events, by their keys, that are about something else: a work, or a job that brings the next of its launch.
+SEGMENT_ARRIVES, LAUNCHED = 0x40, 0x41
 
 
 def _wide(fields: list[Any], row_bytes: int) -> np.dtype[Any]:
@@ -58,13 +58,13 @@ ROUTE = np.dtype([
     ('fallback', 'i4'), ('guard_first', 'i4'), ('n_guards', 'i4'), ('deadline_s', 'f8'), ('wire_bytes', 'i8'),
     ('crypto_bytes', 'i8'),
 ], align=True)
-STATION = np.dtype([
+STATION = _wide([
     ('discipline', 'i4'), ('law_offset', 'i4'), ('first_server', 'i4'), ('n_servers', 'i4'), ('n_idle', 'i4'),
     ('n_waiting', 'i8'), ('waiting_max', 'i8'), ('up', 'i4'), ('n_rows', 'i4'), ('served', 'i8'), ('n_arrived', 'i8'),
     ('waiting_since_s', 'f8'), ('waiting_s', 'f8'), ('busy_s', 'f8'),
     ('frame_bytes', 'i8'), ('frame_overhead_bits', 'f8'), ('frame_gap_bits', 'f8'),
     ('loss_ratio', 'f8'), ('attempts_max', 'i8'),
-], align=True)
+], 2 * CACHE_LINE_BYTES)
 SERVER = _wide([('speed', 'f8'), ('idle_since_s', 'f8'), ('work', 'i8')], CACHE_LINE_BYTES // 2)
 ENTITY = _wide([
     ('key', 'i8'), ('class_row', 'i4'), ('attachment', 'i4'), ('sending', 'i4'), ('valid_from_s', 'f8'),
@@ -94,6 +94,12 @@ WORK = _wide([
     ('first_started_s', 'f8'), ('started_s', 'f8'), ('gap_bits', 'f8'),
 ], 2 * CACHE_LINE_BYTES)
 ENTRY = np.dtype([('time_s', 'f8'), ('event', 'i8')], align=True)  # of the heap
+# What an event is about: a, and b, which says whether that still holds.
+#   SERVICE_END      work, its epoch                   ACKNOWLEDGE   consumer, its incarnation
+#   ARRIVE           job and its delivery, position    RETURN        first of the jobs that a consumer held, queue
+#   SEGMENT_ARRIVES  work                              WAKE          driver, which of its waits
+#   LAUNCHED         job                               CHANGE        row of the engine's list of changes
+#   DELIVER          job, its delivery
 EVENT = _wide([
     ('key', 'i8'), ('number', 'i8'), ('a', 'i8'), ('kind', 'i4'), ('b', 'i4'),
     ('time_s', 'f8'), ('convoy', 'i4'), ('next', 'i4'),  # of its convoy
@@ -130,8 +136,9 @@ FLOAT = np.dtype([('value', 'f8')], align=True)
 
 # Every table of the machine: its name, and the records it is made of. The machine holds their addresses.
 TABLES = {
-    'hops': HOP, 'routes': ROUTE, 'guards': NUMBER, 'route_of': NUMBER, 'stream_keys': NUMBER, 'slots': NUMBER,
-    'consumer_slots': NUMBER, 'groups': NUMBER, 'curves': CURVE, 'curve_amounts': FLOAT, 'curve_seconds': FLOAT,
+    'hops': HOP, 'routes': ROUTE, 'guards': NUMBER, 'route_of': NUMBER, 'stream_keys': NUMBER, 'groups': NUMBER,
+    'attachment_stations': NUMBER, 'consumer_stations': NUMBER, 'curves': CURVE, 'curve_amounts': FLOAT,
+    'curve_seconds': FLOAT,
     'laws': LAW, 'quantiles': FLOAT, 'stations': STATION, 'servers': SERVER, 'lines': LINE, 'entities': ENTITY,
     'queues': QUEUE_RECORD, 'consumers': CONSUMER_RECORD, 'flows': FLOW, 'deadlines': DEADLINE, 'stage_seconds': FLOAT,
     'latency': NUMBER, 'amount_columns': NUMBER, 'amounts': FLOAT, 'jobs': JOB, 'free_jobs': NUMBER, 'works': WORK,
@@ -222,8 +229,8 @@ job_at, work_at, event_at, entry_at, convoy_at, arrival_at = map(
     _reader, ('jobs', 'works', 'events', 'heap', 'convoys', 'arrivals'))
 job_row_at, hop_row_at, flow_at, deadline_at, curve_at, law_at = map(
     _reader, ('job_rows', 'hop_rows', 'flows', 'deadlines', 'curves', 'laws'))
-slot_at, consumer_slot_at, group_at, guard_at, route_row_at, stream_key_at = map(
-    _reader, ('slots', 'consumer_slots', 'groups', 'guards', 'route_of', 'stream_keys'))
+attachment_station_at, consumer_station_at, group_at, guard_at, route_row_at, stream_key_at = map(
+    _reader, ('attachment_stations', 'consumer_stations', 'groups', 'guards', 'route_of', 'stream_keys'))
 free_job_at, free_work_at, free_event_at = map(_reader, ('free_jobs', 'free_works', 'free_events'))
 amount_at, amount_column_at, stage_seconds_at, latency_bin_at = map(
     _reader, ('amounts', 'amount_columns', 'stage_seconds', 'latency'))

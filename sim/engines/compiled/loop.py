@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from sim.compiling import compiled, compiled_beside
-from sim.engines.compiled.books import add_service, count_ready, count_waiting
+from sim.engines.compiled.books import add_service, count_queue, count_waiting
 from sim.engines.compiled.broker import acknowledged, returned
 from sim.engines.compiled.heap import drop_first, first_event, first_time_s, has_event, push
 from sim.engines.compiled.journey import (
@@ -24,6 +24,7 @@ from sim.engines.compiled.layout import (
     SEGMENT_ARRIVES,
     Records,
     arrival_at,
+    attachment_station_at,
     entity_at,
     event_at,
     fetch_entity,
@@ -36,7 +37,6 @@ from sim.engines.compiled.layout import (
     job_at,
     route_at,
     server_at,
-    slot_at,
     station_at,
     stream_key_at,
     work_at,
@@ -115,7 +115,7 @@ def _fetch_ahead(m):
     fetch_route(m, route_of(m, near.stream, 0, near.entity))
     attachment = entity_at(m, near.entity).attachment
     if attachment != NONE:
-        air = slot_at(m, attachment * N_SLOTS).value
+        air = attachment_station_at(m, attachment * N_SLOTS).value
         fetch_station(m, air)
         fetch_server(m, air)
     soon = arrival_at(m, m.next_arrival + 1)
@@ -197,4 +197,4 @@ def close(m: Any) -> None:
                 add_service(m, row, work_row, work_at(m, work_row).started_s, m.now)
         count_waiting(m, row)
     for row in range(m.n_queues):
-        count_ready(m, row)
+        count_queue(m, row)

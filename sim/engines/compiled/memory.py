@@ -32,14 +32,14 @@ ROWS_PER_EVENT = 64  # room for what one event may write; one job ends in most
 
 
 class Memory:
-    """All tables of a run. Invariant: `machine` holds the address of the array that is kept under the same name."""
+    """All tables of a run. Invariant: the machine `m` holds the address of the array that is kept under that name."""
 
     def __init__(self, model: Model, trace: Trace, run_key: int) -> None:
         n_entities = model.entities.key.size
         window_max = int(model.hops.window.max(initial=1))
         self._arrays: dict[str, Records] = {}
-        self.machine = np.zeros(1, MACHINE)
-        self.m: Any = self.machine[0]
+        self._machines = np.zeros(1, MACHINE)  # the record below is in place, and does not keep its array alive
+        self.m: Any = self._machines[0]
         m = self.m
         m['from_s'], m['to_s'], m['run_key'] = model.warm_up_s, model.duration_s, run_key
         m['traces_jobs'], m['traces_hops'] = trace != 'none', trace == 'stages'
@@ -54,8 +54,8 @@ class Memory:
         self['hops'], self['routes'] = _hops(model), _routes(model, first_guard)
         self['guards'], self['route_of'] = guards, model.route_of.ravel()
         self['stream_keys'] = np.array([laws.name_key('stream', name) for name in model.streams], np.int64)
-        self['slots'] = model.attachments.slots.ravel()
-        self['consumer_slots'] = model.stations.slots.ravel()
+        self['attachment_stations'] = model.attachments.slots.ravel()
+        self['consumer_stations'] = model.stations.slots.ravel()
         self['groups'] = np.concatenate([[0], model.attachments.group])  # the first for entities without attachment
         self['curves'] = _joined('curves', first=model.curves.first, n=model.curves.n)
         self['curve_amounts'], self['curve_seconds'] = model.curves.amounts, model.curves.seconds
@@ -231,8 +231,6 @@ def _stations(model: Model) -> Records:
     stations['first_server'][several] = stations.size + np.cumsum([0, *stations['n_servers'][several]])[:-1]
     stations['n_idle'] = stations['n_rows'] = stations['n_servers']
     stations['up'] = 1
-    for name in ('waiting_max', 'served', 'busy_s', 'waiting_s'):
-        stations[name] = 0
     return stations
 
 

@@ -8,7 +8,8 @@ from sim.engines.compiled.layout import (
     NONE,
     amount_at,
     amount_column_at,
-    consumer_slot_at,
+    attachment_station_at,
+    consumer_station_at,
     curve_amounts_in,
     curve_at,
     curve_seconds_in,
@@ -23,7 +24,6 @@ from sim.engines.compiled.layout import (
     quantiles_in,
     route_at,
     route_row_at,
-    slot_at,
     station_at,
     work_at,
 )
@@ -56,7 +56,7 @@ def route_of(m, stream, variant, entity):
     """Return the row of the route that an entity's jobs of a stream take when everything is up."""
     by = entity_at(m, entity)
     return route_row_at(m, ((stream * m.n_variants + variant) * m.n_classes + by.class_row) * m.n_groups
-                     + group_at(m, by.attachment + 1).value).value
+                        + group_at(m, by.attachment + 1).value).value
 
 
 @compiled
@@ -137,6 +137,6 @@ def station_of(m, slot, hop):
     if reference == CONSUMER:
         return job.consumer
     if reference > FIRST_CONSUMER_SLOT:
-        return slot_at(m, job.attachment * N_SLOTS + FIRST_SLOT - reference).value
-    return consumer_slot_at(m, job.consumer * N_CONSUMER_SLOTS + FIRST_CONSUMER_SLOT - reference).value
+        return attachment_station_at(m, job.attachment * N_SLOTS + FIRST_SLOT - reference).value
+    return consumer_station_at(m, job.consumer * N_CONSUMER_SLOTS + FIRST_CONSUMER_SLOT - reference).value
 
