@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,7 +123,7 @@ def compare(
         prepare(plan.scenario, plan.origin, plan.profiles)  # a mistake in the last is told before the first one runs
     simulated = iter(_simulate(plans, trace='none', jobs=jobs, out=out / 'compare'))  # not over richer runs
     found = [given[name] if name in given else list(islice(simulated, replications)) for name in scenarios]
-    sides = [Side(_name(name, runs, is_given=name in given), runs) for name, runs in zip(scenarios, found, strict=True)]
+    sides = [Side(*each) for each in zip(_names(scenarios, found, given), found, strict=True)]
     differences = [compare_runs(sides[0].runs, other.runs) for other in sides[1:]]
     for other, table in zip(sides[1:], differences, strict=True):
         show(Fitting(comparison_sheet(table, sides[0].name, other.name, worlds(sides[0], other))))
@@ -135,11 +135,19 @@ def compare(
         say(f'report: {write_comparison(sides, differences, out / "compare")}\n')
 
 
-def _name(given: str, runs: Sequence[Run], *, is_given: bool) -> str:
-    """Return what a side of a comparison is called: a folder by its scenario, a file without its ending."""
-    if is_given:
-        return runs[0].folder.parent.name
-    return Path(given).stem if given.endswith('.yaml') else given
+def _names(scenarios: Sequence[str], found: Sequence[Sequence[Run]], given: Container[str]) -> list[str]:
+    """Return what the sides of a comparison are called.
+
+    A file is called so without its ending, runs by the folder of their scenario; or by that in which the user put
+    this, if each side's is another.
+    """
+    folders = [runs[0].folder.parent.resolve() if name in given else None
+               for name, runs in zip(scenarios, found, strict=True)]
+    homes = [folder.parent.name for folder in folders if folder]
+    is_apart = len(homes) == len(set(homes)) > 1
+    return [(folder.parent if is_apart else folder).name if folder else
+            Path(name).stem if name.endswith('.yaml') else name
+            for name, folder in zip(scenarios, folders, strict=True)]
 
 
 def report(

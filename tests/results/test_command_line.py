@@ -262,23 +262,30 @@ def test_report_writes_the_page_of_a_run_again(iomt: CommandLine, quiet: Run) ->
 
 
 def test_folders_of_runs_are_compared_without_simulating(iomt: CommandLine, tmp_path: Path) -> None:
-    """A scenario's folder of two seeds, another's, and a single run: names of scenarios, pairs, two pages."""
+    """A scenario's folder of two seeds, another's, and a single run: called by where they lie, pairs, two pages."""
     runs = {aead: [make(tmp_path / aead, QUIET, [f'crypto.aead={aead}'], seed=seed) for seed in (1, 2)]
             for aead in ('Ascon-AEAD128', 'none')}
     before = sorted(tmp_path.rglob('*'))
     folders = [side[0].folder.parent for side in runs.values()]
     done = iomt('compare', *folders, '--out', tmp_path)
     assert (done.code, done.errors) == (0, '')
-    assert done.out.startswith(f'{folders[1].name} against {folders[0].name}')
+    assert done.out.startswith('none against Ascon-AEAD128')
     assert '2 pairs of runs with common random numbers' in said(done.out)
-    for name, aead in ((folders[0].name, 'Suite: pqc-768 (ML-KEM-768, Ascon-AEAD128, ML-DSA-65)'),
-                       (folders[1].name, 'Suite: none of the shipped ones (ML-KEM-768, none, ML-DSA-65)')):
+    for name, aead in (('Ascon-AEAD128', 'Suite: pqc-768 (ML-KEM-768, Ascon-AEAD128, ML-DSA-65)'),
+                       ('none', 'Suite: none of the shipped ones (ML-KEM-768, none, ML-DSA-65)')):
         assert f'{name}: {aead}; Keys: ' in said(done.out)
     single = iomt('compare', runs['Ascon-AEAD128'][1].folder, folders[1], '--out', tmp_path)
     assert 'one pair of runs' in said(single.out)
     pages = {Path(out.splitlines()[-1].removeprefix('report: ')) for out in (done.out, single.out)}
     assert len(pages) == 2
     assert set(tmp_path.rglob('*')) - set(before) == {tmp_path / 'compare', *pages}
+
+
+def test_folders_of_runs_in_one_folder_are_called_by_their_own_names(iomt: CommandLine, tmp_path: Path) -> None:
+    """Two scenarios of one --out."""
+    folders = [make(tmp_path, QUIET, [f'crypto.aead={aead}'])[0].folder.parent for aead in ('Ascon-AEAD128', 'none')]
+    done = iomt('compare', *folders, '--out', tmp_path)
+    assert done.out.startswith(f'{folders[1].name} against {folders[0].name}')
 
 
 def test_three_scenarios_are_compared_with_the_first(iomt: CommandLine, tmp_path: Path) -> None:
