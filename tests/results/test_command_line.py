@@ -283,7 +283,7 @@ def test_folders_of_runs_are_compared_without_simulating(iomt: CommandLine, tmp_
 
 def test_folders_of_runs_in_one_folder_are_called_by_their_own_names(iomt: CommandLine, tmp_path: Path) -> None:
     """Two scenarios of one --out."""
-    folders = [make(tmp_path, QUIET, [f'crypto.aead={aead}'])[0].folder.parent for aead in ('Ascon-AEAD128', 'none')]
+    folders = [make(tmp_path, QUIET, [f'crypto.aead={aead}']).folder.parent for aead in ('Ascon-AEAD128', 'none')]
     done = iomt('compare', *folders, '--out', tmp_path)
     assert done.out.startswith(f'{folders[1].name} against {folders[0].name}')
 
