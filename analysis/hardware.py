@@ -87,7 +87,8 @@ def pace(run: Run) -> str:
         f'Pace: 99 % of the messages sent within {seconds(pacing["sent_late_p99_s"])} of their time, 99 % of the '
         f'replies heard within {seconds(pacing["heard_late_p99_s"])}, 99 % of the events within '
         f'{seconds(pacing["event_late_p99_s"])}; {pacing["n_unprepared"]:,} messages waited for their device, '
-        f'{pacing["n_held"]:,} for room; {share(facts["steal"])} of the processor time stolen. '
+        f'{pacing["n_held"]:,} for room; {share(facts["steal"])} of the processor time stolen, '
+        f'{share(facts.get("others", 0.0))} of it taken by other processes. '
         f'{facts["replies"].get("duplicate", 0):,} duplicates, {pacing["n_dead_letters"]:,} dead letters.')
 
 

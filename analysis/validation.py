@@ -128,6 +128,7 @@ class Validation:
     latencies: Mapping[tuple[str, str, str], pl.Series]  # (configuration, flow, world) -> s, of all runs
     facts: Mapping[str, Any]  # of the testbed, from a manifest
     date: str  # of that run
+    others: float  # share of the processors' time that other processes took, in the run or probe where it was most
 
 
 def validate(folder: Path) -> Validation:
@@ -163,7 +164,7 @@ def validate(folder: Path) -> Validation:
     manifest = next(iter(measured[usable[0]].valid.values())).manifest
     return Validation(trials, errors, effects, rankings, catches, {name: len(measured[name].valid) for name in names},
                       {name: measured[name].n_invalid for name in names}, latencies, manifest['hardware'],
-                      manifest['written_at'][:10])
+                      manifest['written_at'][:10], _others(folder, measured.values()))
 
 
 def _trials(folder: Path) -> dict[str, Any]:
@@ -176,6 +177,13 @@ def _trials(folder: Path) -> dict[str, Any]:
         raise InputError(f"'{folder}': found no trials.json with its testbed.json; expected the folder of an `iomtwin "
                          'validate` that was not interrupted')
     return found
+
+
+def _others(folder: Path, measured: Iterable['_Runs']) -> float:
+    """Return the greatest share of the processors' time that went to other processes during a run or a probe."""
+    facts = [run.manifest['hardware'] for runs in measured for run in runs.valid.values()]
+    facts += [json.loads(path.read_text('utf-8'))['facts'] for path in (folder / 'probes').rglob('probe.json')]
+    return max(float(each.get('others', 0.0)) for each in facts)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import validation_figures
-from analysis.formats import seconds
+from analysis.formats import seconds, share
 from analysis.sheets import Cell, Sheet
 from analysis.statistics import Interval
 from analysis.validation import Catch, Effect, Error, Ranking, Validation
@@ -14,6 +14,7 @@ FIGURES = {'distributions': 'Latency of each flow in each configuration, measure
            'effects': 'What distributing the cryptography changes, predicted against measured.'}
 
 BROKER = ('deliver', 'cable', 'acknowledge')
+OTHERS_MAX = 0.1  # of the processors' time, to other processes; chosen
 
 
 def sheets(found: Validation) -> list[Sheet]:
@@ -40,6 +41,14 @@ def sheets(found: Validation) -> list[Sheet]:
     ]
 
 
+def doubt(found: Validation) -> str:
+    """Return why nothing here may be believed, in a line; empty if nothing speaks against it."""
+    if found.others <= OTHERS_MAX:
+        return ''
+    return (f'Other processes took up to {share(found.others)} of the processor time while the testbed was measured, '
+            'so this says little of the model: let nothing else run, and do it again')
+
+
 def write(found: Validation, folder: Path, command: str) -> None:
     """Write validation.md and its figures as SVG."""
     figures = {'distributions': validation_figures.distributions(found),
@@ -63,7 +72,10 @@ def _page(found: Validation, command: str, figures: Sequence[str]) -> list[str]:
              f'- seeds {", ".join(map(str, trials["seeds"]))} of scenario `{trials["scenario"]}`',
              f'- made by `{command}`',
              f'- broker: {", ".join(waits)}',
-             f'- runs on the testbed that are valid, and that are not: {"; ".join(counts)}', '']
+             f'- runs on the testbed that are valid, and that are not: {"; ".join(counts)}',
+             f'- other processes took at most {share(found.others)} of the processor time during a run or a probe', '']
+    if doubt(found):
+        lines += [f'**{doubt(found)}.**', '']
     for sheet in sheets(found):
         if sheet.rows:
             head = [each.replace('\n', ' ') for each in sheet.headers]

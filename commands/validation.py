@@ -65,4 +65,6 @@ def validate(
         if sheet.rows:
             show(Fitting(sheet))
             say('\n')
+    if validation_report.doubt(found):
+        say(f'{validation_report.doubt(found)}\n')
     say(f'validation: {out}\n')

@@ -14,7 +14,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -186,9 +185,3 @@ def median_latencies(recording: Recording) -> dict[str, float]:
     """Return by flow the median latency of the jobs that were launched in the measured time, s."""
     rows = jobs(recording).filter(pl.col('is_counted'), pl.col('outcome').is_in(['delivered', 'expired']))
     return dict(rows.group_by('flow').agg(pl.col('latency_s').median()).iter_rows())
-
-
-def processor_times() -> tuple[int, int]:
-    """Return the ticks since the start of the machine: all, and those that went to other guests of its host."""
-    fields = [int(each) for each in Path('/proc/stat').read_text().splitlines()[0].split()[1:9]]
-    return sum(fields), fields[7]

@@ -23,7 +23,8 @@ from hil.paced.hardware import Hardware
 from hil.paced.learning import Rounds
 from hil.paced.messages import Messages, subjects
 from hil.paced.moments import Onlooker
-from hil.paced.notes import median_latencies, processor_times, why_invalid
+from hil.paced.notes import median_latencies, why_invalid
+from hil.paced.processors import Ticks
 from hil.paced.real_time import real_time
 from hil.paced.testbed import Testbed
 from hil.wire.names import run_id
@@ -147,18 +148,18 @@ def execute(made: Plan, *, waiting: Waiting = lambda _: None, onlooker: Onlooker
                              see=None if onlooker is None else onlooker.see)
         _load_compiled(lowered.model)
         with real_time() as scheduling:
-            ticks = processor_times()
+            ticks = Ticks.now()
             begin = time.perf_counter()
             recording = controlled(lowered.model, engine.run)
             wall_s = time.perf_counter() - begin
-            all_ticks, stolen = (after - before for after, before in zip(processor_times(), ticks, strict=True))
-        steal, notes = stolen / max(all_ticks, 1), engine.notes
+            shares = Ticks.now().shares(ticks)
+        notes = engine.notes
         waiting('the workers to end')
         after = begun.testbed.aftermath()
         facts = {**_facts(made, begun), **after.facts, 'replies': dict(sorted(ledger.counts.items())),
-                 'model_sha256': rounds.sha256, 'pacing': notes.pacing(), 'scheduling': scheduling, 'steal': steal}
-        found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts,
-                         [*why_invalid(notes, median_latencies(recording), steal), *after.invalid_because], after.logs)
+                 'model_sha256': rounds.sha256, 'pacing': notes.pacing(), 'scheduling': scheduling, **asdict(shares)}
+        invalid_because = [*why_invalid(notes, median_latencies(recording), shares.steal), *after.invalid_because]
+        found = Measured(notes.tables(begun.testbed.nodes), notes.summary(), facts, invalid_because, after.logs)
     return Execution(scenario, lowered.profiles, recording, 'paced', lowered.wall_s, wall_s, lowered.compile_wall_s,
                      found)
 

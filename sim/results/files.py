@@ -66,6 +66,7 @@ class Testbed(BaseModel):
     pacing: dict[str, float | None]
     scheduling: str = ''
     steal: float
+    others: float = 0.0  # runs of an earlier version did not look
 
 
 class Manifest(BaseModel):
