@@ -4,11 +4,12 @@ Numba keys a function's cache by the file that the function is in, not by the fi
 changed law would leave callers in other files running the old one. Here the cache lies in a folder named after the
 contents of all compiled files, so that any change compiles anew.
 """
+# mypy: allow-untyped-calls
 
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from numba import njit
 from numba.core import config as numba_config
 from numba.core import event
+from numba.core.caching import FunctionCache
 from numba.core.registry import cpu_target
 
 Function = TypeVar('Function', bound=Callable[..., Any])
@@ -29,16 +31,17 @@ COMPILED = ('laws.py', 'sources.py', 'model.py', 'results/histogram.py', 'result
 CACHES_KEPT = 4  # of other versions, for checkouts that switch back and forth
 
 config: Any = numba_config  # its settings are made at run time
+config.DISABLE_JIT = 0  # draws are made of machine words, which Python's integers are not
 
 
 @cache
-def _use_cache() -> None:
-    """Point Numba to the cache of this version of the code, in the user's folder for caches if one is named.
+def _use_cache() -> Path | None:
+    """Point Numba to the cache of this version of the code, in the user's folder for caches if one is named; return it.
 
-    Where no folder can be written, each process compiles for itself.
+    None: no folder can be written, and each process compiles for itself.
     """
-    roots = [Path(config.CACHE_DIR)] if config.CACHE_DIR else [HERE / '__pycache__', Path.home() / '.cache' / 'iomtwin']
-    for root in roots:
+    named = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
+    for root in (*named, HERE / '__pycache__', Path.home() / '.cache' / 'iomtwin'):
         try:
             folder = root / f'numba-{_digest(COMPILED)}'
             folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +52,24 @@ def _use_cache() -> None:
         others = sorted((path for path in root.glob('numba-*') if path != folder), key=lambda p: p.stat().st_mtime)
         for path in others[:-CACHES_KEPT]:
             shutil.rmtree(path, ignore_errors=True)
-        return
+        return folder
+    return None
+
+
+class _Cache(FunctionCache):
+    """Numba's cache of one function: what cannot be read of it, or written, is as if it were not there."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # what reading a damaged file raises can be anything
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(sig, data)
 
 
 def _digest(patterns: tuple[str, ...]) -> str:
@@ -71,12 +91,12 @@ def witness(of: str) -> Path | None:
 
     None: there is no cache.
     """
-    _use_cache()
-    if not config.CACHE_DIR:
+    folder = _use_cache()
+    if folder is None:
         return None
     made_by = (*cpu_target.target_context.codegen().magic_tuple(), *map(metadata.version, ('numba', 'llvmlite')))
     of_processor = hashlib.sha256(repr(made_by).encode()).hexdigest()[:16]
-    return Path(config.CACHE_DIR) / f'{of}-{_digest(("**/*.py",))}-{of_processor}'
+    return folder / f'{of}-{_digest(("**/*.py",))}-{of_processor}'
 
 
 @dataclass
@@ -109,7 +129,8 @@ def compiled_beside(function: Function) -> Function:
 
 
 def _jit(function: Function, *, nogil: bool) -> Function:
-    _use_cache()  # before Numba asks where it is
     # Without calls, and their checks for exceptions that nothing raises, the stars of benchmarks/ take a fifth less.
-    dispatcher: Any = njit(cache=True, forceinline=True, error_model='numpy', nogil=nogil)(function)
+    dispatcher: Any = njit(forceinline=True, error_model='numpy', nogil=nogil)(function)
+    if _use_cache() is not None:
+        dispatcher._cache = _Cache(function)  # as cache=True does, with Numba's own  # noqa: SLF001
     return dispatcher  # type: ignore[no-any-return]  # called like the function that it is made from

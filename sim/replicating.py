@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from sim.agreement import check_agreement
 from sim.engines import Progress
 from sim.errors import IomtwinError, RunError
 from sim.origin import Origin
@@ -115,6 +116,8 @@ def simulate_all(plans: Sequence[Plan], out: Path, *, n_processes: int, trace: T
     tell = progress or _ignore
     n = min(n_processes or os.cpu_count() or 1, len(plans))
     if n > 1:
+        if any(plan.engine != 'simpy' for plan in plans):
+            check_agreement()  # here, once, and not in each process
         return _in_processes(plans, out, n, trace, finish, tell)
     runs = []
     for i, plan in enumerate(plans):

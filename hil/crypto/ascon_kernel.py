@@ -103,12 +103,12 @@ def _writable(out: Writable, n_bytes: int) -> Bytes:
     return view
 
 
-@njit(cache=True, inline='always')
+@njit(inline='always')
 def _rotate(x, n):
     return (x >> np.uint64(n)) | (x << np.uint64(64 - n))
 
 
-@njit(cache=True)
+@njit
 def _permute(x0, x1, x2, x3, x4, constant):
     while constant != _END:
         x2 ^= constant
@@ -133,7 +133,7 @@ def _permute(x0, x1, x2, x3, x4, constant):
     return x0, x1, x2, x3, x4
 
 
-@njit(cache=True, inline='always')
+@njit(inline='always')
 def _load(data, at):
     """Return eight bytes as a word; LLVM makes one load of it."""
     return (np.uint64(data[at]) | np.uint64(data[at + 1]) << np.uint64(8) | np.uint64(data[at + 2]) << np.uint64(16)
@@ -142,7 +142,7 @@ def _load(data, at):
             | np.uint64(data[at + 7]) << np.uint64(56))
 
 
-@njit(cache=True, inline='always')
+@njit(inline='always')
 def _store(data, at, word):
     """Write a word as eight bytes; LLVM makes one store of it."""
     data[at] = word & _BYTE
@@ -155,7 +155,7 @@ def _store(data, at, word):
     data[at + 7] = (word >> np.uint64(56)) & _BYTE
 
 
-@njit(cache=True)
+@njit
 def _load_padded(data, at, end):
     """Return the bytes from a place to the end, fewer than eight, and the padding's one behind them."""
     word = np.uint64(0)
@@ -164,7 +164,7 @@ def _load_padded(data, at, end):
     return word | _PAD << np.uint64(8 * (end - at))
 
 
-@njit(cache=True)
+@njit
 def _absorb(x0, x1, x2, x3, x4, data):
     """Take up associated data."""
     at, end = 0, len(data)
@@ -179,7 +179,7 @@ def _absorb(x0, x1, x2, x3, x4, data):
     return _permute(x0, x1, x2, x3, x4, _OF_8)
 
 
-@njit(cache=True)
+@njit
 def _last_word(x, data, out, at, end, is_open):
     """Encrypt or decrypt the bytes before the end, fewer than eight; return the state's word after them."""
     n_bits = np.uint64(8 * (end - at))

@@ -81,6 +81,26 @@ def test_take_waits_for_as_many_as_asked(engine: Engine) -> None:
     assert taken == [(2.0, [(1, 1.0), (3, 2.0)]), (3.0, [(0, 3.0)]), (4.0, [(2, 4.0)])]
 
 
+def test_an_amount_is_of_one_launch_only(engine: Engine) -> None:
+    """A launch gives the first stage, of 1 s, 5 s; another, later, the second 2 s: they end at 6 and 23 s."""
+    b = ModelBuilder()
+    station, worker = b.station('server'), b.class_('worker')
+    b.entities(worker, [-1])
+    for stream in ('x', 'y'):
+        b.route(b.stream(stream, stream), worker, [Hop(SERVE, station, stage) for stage in ('first', 'second')])
+    ended = []
+
+    async def launch(world: World) -> None:
+        for stream, amounts in (('x', {'first': 5.0}), ('y', {'second': 2.0})):
+            inbox = world.inbox()
+            world.launch(stream, np.array([0]), inbox=inbox, amounts=amounts)
+            ended.append(float((await inbox.take(1)).finished_s[0]))
+            await world.sleep(20.0 - world.now())
+
+    controlled(engine, b.build(duration_s=100.0), launch)
+    assert ended == [6.0, 23.0]
+
+
 def test_take_returns_what_is_there_at_its_deadline_and_the_rest_in_a_later_take(engine: Engine) -> None:
     """Three workers end at 1, 5 and 9. A take of three with a deadline of 6 s has two; the next take has the third."""
     taken = []

@@ -100,10 +100,12 @@ class CompiledWorld(EngineWorld):
         launch_keys(engine.machine, stream, entities, k, jobs, keys)
         launch(engine.machine, stream, variant, entities, k, jobs, keys, np.argsort(keys),
                inbox, deadline_s, bool(amounts), slots)
-        for stage, amount in amounts.items():
-            column = self._amount_column(stage)
-            n = int(engine.machine['n_amounts'])
-            engine.memory['amounts']['value'].reshape(-1, n)[slots, column] = amount
+        columns = {self._amount_column(stage): amount for stage, amount in amounts.items()}
+        if columns:
+            rows = engine.memory['amounts']['value'].reshape(-1, int(engine.machine['n_amounts']))
+            rows[slots] = np.nan  # what jobs had that were in these slots before
+            for column, amount in columns.items():
+                rows[slots, column] = amount
         return first + np.arange(entities.size)
 
     def _amount_column(self, stage: int) -> int:
