@@ -59,7 +59,7 @@ class PrivateBroker:
     ----------
     settings
         Its limits.
-    run_id
+    run
         The only run that its users have rights for; none: every run.
     progress
         Is told, some times a second while it starts, what it last logged.
@@ -67,12 +67,12 @@ class PrivateBroker:
         How long it may take to start.
     """
 
-    def __init__(self, settings: Settings | None = None, run_id: str | None = None, *,
+    def __init__(self, settings: Settings | None = None, run: str | None = None, *,
                  progress: Progress = lambda _: None, start_s_max: float = START_S_MAX) -> None:
         self.settings = settings or Settings()
         self.users: Mapping[Role, Credentials] = {}
         self.pids: tuple[int, ...] = ()  # of the port mapper and of RabbitMQ
-        self._run_id = run_id
+        self._run = run
         self._progress = progress
         self._start_s_max = start_s_max
         self._folder: Path | None = None
@@ -183,7 +183,7 @@ class PrivateBroker:
         self.users = draw_credentials()
         self._port, distribution_port, mapper_port = _free_ports(3)
         _write_files(paths, configuration(self.settings, paths, HOST, self._port),
-                     definitions(self.users, self._run_id))
+                     definitions(self.users, self._run))
         commands = [[str(mapper), '-port', str(mapper_port), '-address', HOST], [str(server)]]
         self._guardian = subprocess.Popen(
             [sys.executable, '-I', '-S', guardian.__file__, str(os.getpid()), str(self._folder), json.dumps(commands)],

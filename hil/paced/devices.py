@@ -49,7 +49,7 @@ class Devices:
     Parameters
     ----------
     run
-        The run's id.
+        The run's name.
     suite, provider
         Names of the suite, and of who does its ML-KEM; None for the fastest that is installed.
     subjects

@@ -99,7 +99,7 @@ class Hardware:
     Parameters
     ----------
     run
-        The run's id, whose queues are declared.
+        The run's name, whose queues are declared.
     line
         To its broker.
     queues

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from hil.broker.connection import Connection, Endpoint, Waits, connect
 from hil.broker.credentials import Credentials, from_environment, from_file
-from hil.broker.names import PLACES, check_run_id, key_of
+from hil.broker.names import PLACES, check_run, key_of
 from hil.broker.settings import BODY_BYTES_MAX, HEARTBEAT_S
 from hil.crypto.providers import NAMES, choose
 from hil.crypto.suites import bind, warm_up
@@ -82,7 +82,7 @@ def work(arguments: Sequence[str]) -> None:
     status = Status(options.status)
     provider = choose(options.provider)
     bound = bind(options.suite, provider)
-    run, state = check_run_id(options.run), options.state and options.state / options.run
+    run, state = check_run(options.run), options.state and options.state / options.run
     bench = Bench(bound, KeyRing(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
                   UpdateStore(state) if state else None)
     dispatcher = Dispatcher(run_id(run), bench, clock_id(), options.body_bytes_max,
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--ca', required=True, type=Path, metavar='FILE', help="certificate of the broker's authority")
     add('--credentials', type=Path, metavar='FILE', help='else IOMTWIN_PLACE_USER and IOMTWIN_PLACE_PASSWORD')
     add('--node', required=True, metavar='NAME', help='what this node is called in results')
-    add('--run', required=True, metavar='RUN', help='the id of the run')
+    add('--run', required=True, metavar='RUN', help='the name of the run')
     add('--place', default='crypto', choices=PLACES)
     add('--queue', action='append', metavar='PRIORITY[=PREFETCH]', help=f'repeatable; 0 alone; prefetch {PREFETCH}')
     add('--keys', required=True, type=Path, metavar='FILE', help='session keys and public keys, by the twin')

@@ -8,7 +8,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from hil.broker.connection import Published, Waits, connect
 from hil.broker.credentials import Credentials
 from hil.broker.errors import BlockedError, RefusedError
-from hil.broker.names import DEAD, PLACES, REPLY, ROLES, RUNS, Place, exchange_of, key_of, new_run_id, queue_of
+from hil.broker.names import DEAD, PLACES, REPLY, ROLES, RUNS, Place, exchange_of, key_of, new_run, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.settings import Settings
 from hil.broker.topology import declare
@@ -20,10 +20,10 @@ SOON_S = 60.0  # bound of waiting for a message that is there
 
 
 @pytest.fixture
-def declared(opened: Connect, run_id: str) -> str:
+def declared(opened: Connect, run: str) -> str:
     """A run with queues of two priority classes at every place."""
-    declare(opened('twin'), run_id, EVERYWHERE)
-    return run_id
+    declare(opened('twin'), run, EVERYWHERE)
+    return run
 
 
 @pytest.mark.parametrize('place', PLACES)
@@ -108,11 +108,11 @@ def test_a_small_broker_for_one_run_knows_no_other_and_is_seen_to_be_full() -> N
     Its twin declares in that run, and is refused in others, those of like names too. The memory alarm blocks whoever
     publishes: he gets an error when his patience ends, where he would otherwise wait for ever.
     """
-    with PrivateBroker(Settings(memory_bytes=16 << 20), run_id='only') as small:
+    with PrivateBroker(Settings(memory_bytes=16 << 20), run='only') as small:
         twin = connect(small.endpoint, small.users['twin'], waits=Waits(blocked_s=0.5))
         with twin.channel() as channel:
             channel.exchange_declare(exchange_of('only', 'crypto'), 'direct', durable=True)
-        for other in ('only-2', 'onl', new_run_id()):
+        for other in ('only-2', 'onl', new_run()):
             refused(twin, lambda channel, other=other: channel.exchange_declare(exchange_of(other, 'crypto'), 'direct'))
 
         def publish_twice() -> None:

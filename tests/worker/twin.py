@@ -20,7 +20,7 @@ from hil.broker.backoff import retried
 from hil.broker.connection import Connection, Delivery, Endpoint, Published, Waits, connect
 from hil.broker.credentials import to_environment
 from hil.broker.errors import BlockedError, UnavailableError
-from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of, new_run_id, queue_of
+from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of, new_run, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.topology import Limits
 from hil.ledger import Chain, Ledger
@@ -83,7 +83,7 @@ class Twin:
     endpoint: Endpoint | None = None  # where workers find the broker, if not where the twin does
     waits: Waits = field(default_factory=Waits)
     python: tuple[str, ...] = (sys.executable,)  # what starts workers
-    run: str = field(default_factory=new_run_id)
+    run: str = field(default_factory=new_run)
     nodes: list[Node] = field(default_factory=list)
     replies: dict[Chain, Message] = field(default_factory=dict)
     seen: list[Message] = field(default_factory=list)  # all replies, duplicates too
