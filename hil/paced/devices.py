@@ -20,7 +20,7 @@ from hil.crypto.errors import CryptoError
 from hil.crypto.providers import choose
 from hil.crypto.suites import bind, warm_up
 from hil.keys.messages import subject_id
-from hil.ledger import Chain
+from hil.ledger import ChainId
 from hil.paced.apart import Apart, sent
 from hil.wire.codec import encode
 from hil.wire.message import KeyId, Message
@@ -38,7 +38,7 @@ BROADCAST = subject_id('model broadcast')  # whose key the server seals a model 
 class Prepared:
     """A simulated device has done its part."""
 
-    chain: Chain  # the one that its bytes are for
+    chain: ChainId  # the one that its bytes are for
     raw: bytes  # the message
     prepared_ns: int
 
@@ -89,7 +89,7 @@ class Devices:
         """End the processes."""
         self._stack.close()
 
-    def prepare(self, chain: Chain, message: Message) -> None:
+    def prepare(self, chain: ChainId, message: Message) -> None:
         """Let a device do the next leg of a message; a `Prepared` for the chain comes from its process."""
         self.processes[self._process_of[message.key.subject]].send((chain, encode(message)))
 
