@@ -21,7 +21,7 @@ from sim.errors import InputError
 
 Place = Literal['crypto', 'server', 'authority']  # what workers may offer
 Role = Literal['twin', 'crypto', 'server', 'authority']  # who has credentials
-PLACES: tuple[Place, ...] = get_args(Place)
+WORKER_PLACES: tuple[Place, ...] = get_args(Place)
 ROLES: tuple[Role, ...] = get_args(Role)
 
 ANY_RUN = '[a-z0-9][a-z0-9-]{0,39}'  # what the name of a run looks like
@@ -85,5 +85,5 @@ def rights(role: Role, run: str | None = None) -> Rights:
     if role == 'twin':
         own = rf'^(iomtwin\.{runs}\..*|{RUNS}|{RUNS_LOCK})$'
         return Rights(own, own, own)
-    fed = '|'.join([*(place for place in PLACES if place != role), REPLY, DEAD])
+    fed = '|'.join([*(place for place in WORKER_PLACES if place != role), REPLY, DEAD])
     return Rights(NOTHING, write=rf'^iomtwin\.{runs}\.({fed})$', read=rf'^iomtwin\.{runs}\.{role}\.[0-9]$')

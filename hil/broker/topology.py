@@ -16,7 +16,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from hil.broker import registry
 from hil.broker.connection import Connection
 from hil.broker.errors import MissingError, RefusedError
-from hil.broker.names import DEAD, N_PRIORITIES, PLACES, REPLY, Place, exchange_of, key_of, queue_of
+from hil.broker.names import DEAD, N_PRIORITIES, REPLY, WORKER_PLACES, Place, exchange_of, key_of, queue_of
 
 Places = Mapping[Place, Sequence[int]]  # the priority classes of each
 
@@ -97,12 +97,12 @@ def clean(connection: Connection, run: str) -> None:
     if _counts(connection, exchange_of(run, REPLY))[1]:
         raise RefusedError(f'{connection.where}: run {run} lives, its twin takes replies; end it first')
     with connection.channel() as channel:
-        for place in PLACES:
+        for place in WORKER_PLACES:
             for priority in range(N_PRIORITIES):
                 channel.queue_delete(queue_of(run, place, priority))
         for name in (REPLY, DEAD):
             channel.queue_delete(exchange_of(run, name))
-        for name in (*PLACES, REPLY, DEAD):
+        for name in (*WORKER_PLACES, REPLY, DEAD):
             channel.exchange_delete(exchange_of(run, name))
     registry.forget(connection, run)
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from hil.broker.connection import Connection, Endpoint, Waits, connect
 from hil.broker.credentials import Credentials, from_environment, from_file
-from hil.broker.names import PLACES, check_run, key_of
+from hil.broker.names import WORKER_PLACES, check_run, key_of
 from hil.broker.settings import BODY_BYTES_MAX, HEARTBEAT_S
 from hil.crypto.providers import NAMES, choose
 from hil.crypto.suites import bind, warm_up
@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--credentials', type=Path, metavar='FILE', help='else IOMTWIN_PLACE_USER and IOMTWIN_PLACE_PASSWORD')
     add('--node', required=True, metavar='NAME', help='what this node is called in results')
     add('--run', required=True, metavar='RUN', help='the name of the run')
-    add('--place', default='crypto', choices=PLACES)
+    add('--place', default='crypto', choices=WORKER_PLACES)
     add('--queue', action='append', metavar='PRIORITY[=PREFETCH]', help=f'repeatable; 0 alone; prefetch {PREFETCH}')
     add('--keys', required=True, type=Path, metavar='FILE', help='session keys and public keys, by the twin')
     add('--suite', default=DEFAULT, choices=SUITES)

@@ -15,7 +15,7 @@ from hil.broker.credentials import (
     from_file,
     to_environment,
 )
-from hil.broker.names import PLACES, ROLES, check_run, exchange_of, key_of, new_run, queue_of, rights
+from hil.broker.names import ROLES, WORKER_PLACES, check_run, exchange_of, key_of, new_run, queue_of, rights
 from sim.errors import InputError
 
 GOOD = {'crypto': {'user': 'crypto', 'password': 'secret'}}
@@ -79,9 +79,9 @@ def test_passwords_are_fresh_and_said_nowhere() -> None:
 def test_rights_for_one_run_reach_no_other() -> None:
     """The patterns of a run match what it declares, and nothing of runs whose names begin or end alike."""
     run = 'a-1'
-    for place in PLACES:
+    for place in WORKER_PLACES:
         granted = rights(place, run)
-        others = [other for other in PLACES if other != place]
+        others = [other for other in WORKER_PLACES if other != place]
         assert re.search(granted.read, queue_of(run, place, 0))
         assert re.search(granted.write, exchange_of(run, others[0]))
         for other_run in ('a-11', 'aa-1', 'a', 'a-1-a', new_run()):

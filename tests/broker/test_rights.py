@@ -8,14 +8,14 @@ from pika.adapters.blocking_connection import BlockingChannel
 from hil.broker.connection import Published, Waits, connect
 from hil.broker.credentials import Credentials
 from hil.broker.errors import BlockedError, RefusedError
-from hil.broker.names import DEAD, PLACES, REPLY, ROLES, RUNS, Place, exchange_of, key_of, new_run, queue_of
+from hil.broker.names import DEAD, REPLY, ROLES, RUNS, WORKER_PLACES, Place, exchange_of, key_of, new_run, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.settings import Settings
 from hil.broker.topology import declare
 from tests.broker.conftest import Connect
 from tests.broker.refusals import refused
 
-EVERYWHERE = {place: [0, 1] for place in PLACES}
+EVERYWHERE = {place: [0, 1] for place in WORKER_PLACES}
 SOON_S = 60.0  # bound of waiting for a message that is there
 
 
@@ -26,7 +26,7 @@ def declared(opened: Connect, run: str) -> str:
     return run
 
 
-@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize('place', WORKER_PLACES)
 def test_a_place_consumes_from_its_own_queues_and_from_no_other(opened: Connect, declared: str, place: Place) -> None:
     """Messages in its queues reach it; other places, replies, dead letters and the list of runs are refused."""
     twin, worker = opened('twin'), opened(place)
@@ -37,19 +37,19 @@ def test_a_place_consumes_from_its_own_queues_and_from_no_other(opened: Connect,
         assert delivery is not None
         assert (delivery.queue, delivery.body) == (queue_of(declared, place, priority), b'work')
         worker.acknowledge(delivery)
-    others = [queue_of(declared, other, 0) for other in PLACES if other != place]
+    others = [queue_of(declared, other, 0) for other in WORKER_PLACES if other != place]
     for name in (*others, exchange_of(declared, REPLY), exchange_of(declared, DEAD), RUNS):
         refused(worker, lambda channel, name=name: channel.basic_consume(name, print))
         refused(worker, lambda channel, name=name: channel.basic_get(name))
         refused(worker, lambda channel, name=name: channel.queue_purge(name))
 
 
-@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize('place', WORKER_PLACES)
 def test_a_place_publishes_to_the_exchanges_it_feeds_and_to_no_other(
         opened: Connect, declared: str, place: Place) -> None:
     """Other places, the reply and dead letters take its messages; every other exchange refuses them."""
     worker = opened(place)
-    for other in PLACES:
+    for other in WORKER_PLACES:
         if other != place:
             assert worker.publish(exchange_of(declared, other), '1', b'on') is Published.CONFIRMED
     for name in (REPLY, DEAD):
@@ -71,7 +71,7 @@ DECLARATIONS: dict[str, Callable[[BlockingChannel, str], object]] = {
 }
 
 
-@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize('place', WORKER_PLACES)
 @pytest.mark.parametrize('what', DECLARATIONS)
 def test_a_place_declares_nothing(opened: Connect, declared: str, place: Place, what: str) -> None:
     """Each thing that can be declared or deleted, tried by each place, is refused."""
