@@ -26,7 +26,7 @@ from hil.wire.codec import encode
 from hil.wire.message import KeyId, Message
 from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
-from hil.worker.keys import KeyRing, KeyStore
+from hil.worker.keys import KeyStore, Sealer
 from hil.worker.stages import Bench
 from sim.errors import one_line
 
@@ -105,7 +105,7 @@ def _work(pipe: Connection, run: str, suite: str, provider: str | None, session:
     signature_public = {client: pair.public for client, pair in signatures.items()}
     store = KeyStore(session, kem_public, {client: pair.private for client, pair in kems.items()}, signature_public,
                      {client: pair.private for client, pair in signatures.items()})
-    dispatcher = Dispatcher(run_id(run), Bench(bound, KeyRing(bound.aead, store), 'device', subject_id('devices')),
+    dispatcher = Dispatcher(run_id(run), Bench(bound, Sealer(bound.aead, store), 'device', subject_id('devices')),
                             clock_id(), body_bytes_max)
     warm_up(bound)
     pipe.send((kem_public, signature_public))

@@ -22,7 +22,7 @@ from hil.private_file import read_private
 from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
 from hil.worker.hello import hello_of
-from hil.worker.keys import KeyRing, KeyStore
+from hil.worker.keys import KeyStore, Sealer
 from hil.worker.orders import PREFETCH_MAX
 from hil.worker.process import Post, Worker
 from hil.worker.stages import Bench
@@ -83,7 +83,7 @@ def work(arguments: Sequence[str]) -> None:
     provider = choose(options.provider)
     bound = bind(options.suite, provider)
     run, state = check_run(options.run), options.state and options.state / options.run
-    bench = Bench(bound, KeyRing(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
+    bench = Bench(bound, Sealer(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
                   UpdateStore(state) if state else None)
     dispatcher = Dispatcher(run_id(run), bench, clock_id(), options.body_bytes_max,
                             Suspects(state / 'begun') if state else None, is_padded=options.padded)
