@@ -33,8 +33,7 @@ from sim.errors import InputError
 from sim.model import Model
 from sim.origin import Origin
 from sim.placement import pods_per_node
-from sim.running import Execution, Lowered, controlled, prepare, run_model
-from sim.running import Hardware as Measured
+from sim.running import Execution, Lowered, Measured, controlled, prepare, run_model
 from sim.scenario import Scenario
 from sim.sources import Arrivals
 
