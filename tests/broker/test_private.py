@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.broker import guardian, private
+from hil.broker import guardian, installation, private
 from hil.broker.connection import Published, connect
 from hil.broker.credentials import VHOST
 from hil.broker.errors import BrokerError, RefusedError, UnavailableError
@@ -197,7 +197,7 @@ def test_the_guardian_ends_what_made_itself_a_daemon(tmp_path: Path) -> None:
 
 def test_a_missing_rabbitmq_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """No start script and an empty path."""
-    monkeypatch.setattr(private, 'BEHIND', {})
+    monkeypatch.setattr(installation, 'BEHIND', {})
     monkeypatch.setenv('PATH', '')
     with pytest.raises(BrokerError, match='apt-get install --no-install-recommends rabbitmq-server'):
         PrivateBroker().__enter__()
@@ -209,9 +209,9 @@ def test_the_first_server_on_the_path_is_taken_and_not_debians_wrapper(
     script = tmp_path / 'rabbitmq-server'
     script.touch(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
-    assert private.find_server() == script
-    monkeypatch.setattr(private, 'BEHIND', {str(script): '/behind/rabbitmq-server'})
-    assert private.find_server() == Path('/behind/rabbitmq-server')
+    assert installation.find_server() == script
+    monkeypatch.setattr(installation, 'BEHIND', {str(script): '/behind/rabbitmq-server'})
+    assert installation.find_server() == Path('/behind/rabbitmq-server')
 
 
 @pytest.mark.usefixtures('rabbitmq')
