@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # beside this file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench_engine import machine
+from machine import machine
 
 from hil.broker.connection import Published, connect
 from hil.broker.errors import BrokerError

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # beside this file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench_engine import machine
+from machine import machine
 
 from hil.inventory import load_inventory
 from hil.paced.running import execute, plan
