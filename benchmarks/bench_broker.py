@@ -20,12 +20,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # beside this file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench_engine import machine
+from machine import machine
 
 from hil.broker.connection import Published, connect
 from hil.broker.errors import BrokerError
+from hil.broker.installation import find_port_mapper, find_server
+from hil.broker.log import log_lines
 from hil.broker.names import exchange_of, key_of
-from hil.broker.private import PrivateBroker, find_port_mapper, find_server, log_lines
+from hil.broker.private import PrivateBroker
 from hil.wire.codec import encode
 from hil.wire.message import Message
 from tests.worker.hospital import Hospital

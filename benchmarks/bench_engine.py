@@ -7,14 +7,11 @@ repetitions, because other work on a machine only slows a run down. What must be
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # beside this file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from learning import learning
+from machine import machine
 from stars import plain_simpy, rich_star, star
 
 from sim.agreement import check_agreement
@@ -66,7 +64,7 @@ def main() -> None:
     if arguments.case:
         print(json.dumps(measure(**json.loads(arguments.case))))
         return
-    head = machine()
+    head = machine(('numba', 'numpy', 'simpy'))
     print('\n'.join(head))
     rows = []
     for case in cases(quick=arguments.quick):
@@ -155,16 +153,6 @@ def compared(rows: dict[tuple[str, str], Row]) -> list[str]:
         *([f'- rich star, bytes a device beyond 1,000 devices: {_bytes_a_device(rows):,.0f}']
           if ('rich-star, 1,000,000', 'compiled') in rows and ('rich-star, 1,000', 'compiled') in rows else []),
     ]
-
-
-def machine(packages: tuple[str, ...] = ('numba', 'numpy', 'simpy')) -> list[str]:
-    """Return what the numbers were measured with."""
-    cpu = next((line.split(':')[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines()
-                if line.startswith('model name')), 'unknown')
-    versions = ', '.join(f'{name} {metadata.version(name)}' for name in packages)
-    return [(f'- {datetime.now(UTC):%Y-%m-%d}, {cpu}, {os.cpu_count()} cores, '
-            f'Python {platform.python_version()}, {versions}'),
-            f'- load {os.getloadavg()[0]:.1f} at the beginning']
 
 
 def write(head: list[str], rows: list[Row], ratios: list[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # beside this file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench_engine import machine
+from machine import machine
 
 from hil.inventory import load_inventory
 from hil.paced.running import execute, plan
@@ -51,8 +51,8 @@ def row(n_clients: int) -> list[str]:
     scenario, origin = load('testbed', [f'duration={DURATION_S} s', f'warm_up={WARM_UP_S} s', 'learning=null',
                                         f'devices.client.count={n_clients}'])
     execution = execute(plan(scenario, origin, load_inventory('local')))
-    assert execution.hardware is not None
-    facts = execution.hardware.facts
+    assert execution.measured is not None
+    facts = execution.measured.facts
     late = [f'{1e3 * facts["pacing"][name]:.2f}' for name in (
         'sent_late_p50_s', 'sent_late_p99_s', 'heard_late_p99_s', 'event_late_p99_s')]
     recording = execution.recording

@@ -10,7 +10,7 @@ import typer
 
 from analysis.interrupts import unwinding
 from analysis.terminal import say, show
-from commands.options import InventoryName, KeysFile, Out, Overrides, Provider, RunId, ScenarioName
+from commands.options import InventoryName, KeysFile, Out, Overrides, Provider, RunName, ScenarioName
 from sim.errors import InputError
 
 hil = typer.Typer(no_args_is_help=True, help='Hardware in the loop: real workers do what the inventory binds.')
@@ -67,7 +67,7 @@ def hil_run(
         '--only-bound', help='Leave out all that is not bound: the testbed alone, no model in between.')] = False,
     seed: Annotated[int | None, typer.Option(min=0, max=2**62, help="In place of the scenario's.")] = None,
     provider: Provider = None,
-    run_id: RunId = None,
+    run: RunName = None,
     keys_file: KeysFile = None,
     overrides: Overrides = None,
     out: Out = Path('results/hil'),
@@ -85,7 +85,7 @@ def hil_run(
     loaded, origin = load(scenario, overrides or [])
     chosen = with_seed(loaded, loaded.seed if seed is None else seed)
     made = plan(chosen, origin, load_inventory(inventory), only_bound=only_bound, provider=provider,
-                run=run_id, keys_file=keys_file)
+                run=run, keys_file=keys_file)
     # A measurement cannot be made again: each has a folder of its own.
     target = scenario_folder(out, chosen, made.lowered.profiles) / f'seed-{chosen.seed}-{made.run}'
     if os.path.lexists(target):
@@ -102,7 +102,7 @@ def hil_check(
     *,
     inventory: InventoryName = 'local',
     provider: Provider = None,
-    run_id: RunId = None,
+    run: RunName = None,
     keys_file: KeysFile = None,
     overrides: Overrides = None,
 ) -> None:
@@ -114,7 +114,7 @@ def hil_check(
     from sim.loading import load
 
     loaded, origin = load(scenario, overrides or [])
-    made = plan(loaded, origin, load_inventory(inventory), provider=provider, run=run_id,
+    made = plan(loaded, origin, load_inventory(inventory), provider=provider, run=run,
                 keys_file=keys_file)
     with unwinding(), waiting_line() as waiting:
         rows = inspect(made, waiting=waiting)

@@ -13,8 +13,8 @@ Out = Annotated[Path, typer.Option(metavar='DIR', help='Where run folders go.')]
 Jobs = Annotated[int, typer.Option(min=0, max=4096, help='Processes for replications; 0: one a core.')]
 InventoryName = Annotated[str, typer.Option('--inventory', metavar='INVENTORY',
                                             help='A .yaml file, or the name of a shipped one.')]
-RunId = Annotated[str | None, typer.Option('--run', metavar='RUN',
-                                           help='The id that workers elsewhere were started with; else a fresh one.')]
+RunName = Annotated[str | None, typer.Option('--run', metavar='RUN',
+                                             help='Its name, if workers elsewhere were started with one.')]
 KeysFile = Annotated[Path | None, typer.Option('--keys-file', metavar='FILE',
                                                help='Where the keys of workers elsewhere are left for the run.')]
 Provider = Annotated[str | None, typer.Option(metavar='NAME', help='Who does ML-KEM; else the fastest.')]

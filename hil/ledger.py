@@ -18,15 +18,15 @@ DUPLICATES_MAX = 100_000  # that are kept one by one; all are counted
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Chain:
-    """Consecutive stages of a job on hardware, by the position of the first; a job may have several chains."""
+class ChainId:
+    """Names a chain, consecutive stages of a job on hardware, by the position of the first; a job may have several."""
 
     job: int
     first: int
 
     @classmethod
-    def of(cls, message: Message) -> 'Chain':
-        """Return the chain that a message is of."""
+    def of(cls, message: Message) -> 'ChainId':
+        """Return which chain a message is of."""
         return cls(message.job, message.slip[0].first)
 
 
@@ -61,11 +61,11 @@ class Ledger:
     """
 
     def __init__(self, run: bytes, chains_max: int, bytes_max: int) -> None:
-        self.ended: dict[Chain, Ended] = {}
-        self.duplicates: list[tuple[Chain, int]] = []  # with the attempt
+        self.ended: dict[ChainId, Ended] = {}
+        self.duplicates: list[tuple[ChainId, int]] = []  # with the attempt
         self.counts = Counter[str]()  # outcomes, `duplicate`, and `unknown`: replies to what was never launched
         self._run, self._chains_max, self._bytes_max = run, chains_max, bytes_max
-        self._in_flight: dict[Chain, _InFlight] = {}
+        self._in_flight: dict[ChainId, _InFlight] = {}
         self._n_bytes = 0
 
     @property
@@ -86,7 +86,7 @@ class Ledger:
         AssertionError
             If there is no room for it, or it was launched before.
         """
-        chain = Chain.of(message)
+        chain = ChainId.of(message)
         if chain in self._in_flight or chain in self.ended:
             raise AssertionError(f'{chain} is launched a second time')
         if not self.has_room(n_bytes):
@@ -102,7 +102,7 @@ class Ledger:
         received_ns
             When it was received, by the clock of `launch`.
         """
-        chain = Chain.of(reply)
+        chain = ChainId.of(reply)
         if chain in self.ended and reply.run == self._run:
             self.counts['duplicate'] += 1
             if len(self.duplicates) < DUPLICATES_MAX:
@@ -118,14 +118,14 @@ class Ledger:
         self._end(chain, Ended(outcome, reply.attempt, found.launched_ns, received_ns))
         return True
 
-    def refuse(self, chain: Chain, now_ns: int) -> bool:
+    def refuse(self, chain: ChainId, now_ns: int) -> bool:
         """Return whether a chain was in flight and has now ended as `dropped`: the broker refused its message."""
         found = self._in_flight.get(chain)
         if found is not None:
             self._end(chain, Ended('dropped', 0, found.launched_ns, now_ns))
         return found is not None
 
-    def close(self, dead: set[Chain], now_ns: int) -> None:
+    def close(self, dead: set[ChainId], now_ns: int) -> None:
         """End what is in flight: as `rejected` what lies in the dead letters, as `unfinished` the rest.
 
         A dead letter alone ends nothing: a damaged copy of a message must not stop the message itself.
@@ -134,7 +134,7 @@ class Ledger:
             outcome = 'rejected' if chain in dead else 'unfinished'
             self._end(chain, Ended(outcome, 0, found.launched_ns, now_ns))
 
-    def _end(self, chain: Chain, ended: Ended) -> None:
+    def _end(self, chain: ChainId, ended: Ended) -> None:
         assert ended.outcome in OUTCOMES, ended.outcome
         self._n_bytes -= self._in_flight.pop(chain).n_bytes
         self.ended[chain] = ended

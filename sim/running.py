@@ -42,7 +42,7 @@ class Lowered:
 
 
 @dataclass(frozen=True)
-class Hardware:
+class Measured:
     """What a run in the world `hil` has beside its recording."""
 
     tables: dict[str, pl.DataFrame]  # what workers measured, by name
@@ -63,7 +63,7 @@ class Execution:
     lowering_wall_s: float  # both without compiling, which only the first run after a change does
     engine_wall_s: float
     compile_wall_s: float
-    hardware: Hardware | None = None  # none: all of it is simulated
+    measured: Measured | None = None  # none: all of it is simulated
 
 
 def execute(scenario: Scenario, origin: Origin, *, engine: EngineName = 'auto', trace: Trace = 'jobs',

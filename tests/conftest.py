@@ -6,7 +6,8 @@ import pytest
 from hypothesis import settings
 
 from hil.broker.errors import BrokerError
-from hil.broker.private import PrivateBroker, find_port_mapper, find_server
+from hil.broker.installation import find_port_mapper, find_server
+from hil.broker.private import PrivateBroker
 from tests.engines import ENGINES, Engine
 
 # Examples are a function of the test alone, so that a failure anywhere is a failure everywhere.

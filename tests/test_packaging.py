@@ -90,11 +90,11 @@ from hil.keys.messages import subject_id
 from hil.wire.names import run_id
 from hil.worker import command, stages
 from hil.worker.dispatcher import Dispatcher
-from hil.worker.keys import KeyRing, KeyStore
+from hil.worker.keys import KeyStore, Sealer
 bound, pump = bind('pqc-768', choose()), subject_id('pump')
 command.warm_up(bound)
 key = KeyId(pump, 1)
-bench = stages.Bench(bound, KeyRing(bound.aead, KeyStore({key: bytes(32)})), 'crypto', subject_id('pi'))
+bench = stages.Bench(bound, Sealer(bound.aead, KeyStore({key: bytes(32)})), 'crypto', subject_id('pi'))
 message = Message(run_id('r'), 1, 0, 'vitals', frozenset(), 0, 0, (Leg('crypto', 4, 5),), 0, '', key, pump,
                   subject_id('crypto'), SealedBy(0, bytes(16), 0), (), b'')
 sealed = SealingKey(bound.aead, bytes(32), Direction.UP, pump.hex()).seal(b'97', message.associated_data())

@@ -36,17 +36,17 @@ def draw_credentials() -> dict[Role, Credentials]:
     return {role: Credentials(role, secrets.token_urlsafe(PASSWORD_BYTES)) for role in ROLES}
 
 
-def definitions(users: Mapping[Role, Credentials], run_id: str | None = None) -> str:
+def definitions(users: Mapping[Role, Credentials], run: str | None = None) -> str:
     """Return users and rights as RabbitMQ imports them, without a password in it.
 
     Parameters
     ----------
     users
         Who there is.
-    run_id
+    run
         The only run whose names the rights are for; none: every run.
     """
-    permissions = [{'user': user.user, 'vhost': VHOST, **asdict(rights(role, run_id))} for role, user in users.items()]
+    permissions = [{'user': user.user, 'vhost': VHOST, **asdict(rights(role, run))} for role, user in users.items()]
     return json.dumps({
         'vhosts': [{'name': VHOST}],
         'users': [{'name': user.user, 'password_hash': _hash(user.password), 'tags': '',

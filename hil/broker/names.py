@@ -21,10 +21,10 @@ from sim.errors import InputError
 
 Place = Literal['crypto', 'server', 'authority']  # what workers may offer
 Role = Literal['twin', 'crypto', 'server', 'authority']  # who has credentials
-PLACES: tuple[Place, ...] = get_args(Place)
+WORKER_PLACES: tuple[Place, ...] = get_args(Place)
 ROLES: tuple[Role, ...] = get_args(Role)
 
-ANY_RUN = '[a-z0-9][a-z0-9-]{0,39}'  # what an id of a run looks like
+ANY_RUN = '[a-z0-9][a-z0-9-]{0,39}'  # what the name of a run looks like
 N_PRIORITIES = 10  # one digit; a scenario has fewer
 REPLY, DEAD = 'reply', 'dead'
 RUNS, RUNS_LOCK = 'iomtwin-runs', 'iomtwin-runs-lock'
@@ -40,32 +40,32 @@ class Rights:
     read: str
 
 
-def new_run_id() -> str:
-    """Return an id that no other run has."""
+def new_run() -> str:
+    """Return a name that no other run has."""
     return secrets.token_hex(8)  # 64 bits: two of a million runs are alike with 3e-8
 
 
-def check_run_id(run_id: str) -> str:
-    """Return the id of a run.
+def check_run(run: str) -> str:
+    """Return the name of a run.
 
     Raises
     ------
     InputError
         If it is none.
     """
-    if not re.fullmatch(ANY_RUN, run_id):
-        raise InputError(f"run id '{run_id}': expected 1 to 40 lower-case letters, digits and hyphens; correct it")
-    return run_id
+    if not re.fullmatch(ANY_RUN, run):
+        raise InputError(f"run '{run}': expected 1 to 40 lower-case letters, digits and hyphens; correct it")
+    return run
 
 
-def exchange_of(run_id: str, place: str) -> str:
+def exchange_of(run: str, place: str) -> str:
     """Return the name of the exchange of a place, of `REPLY` or of `DEAD`; the latter two are names of queues too."""
-    return f'iomtwin.{check_run_id(run_id)}.{place}'
+    return f'iomtwin.{check_run(run)}.{place}'
 
 
-def queue_of(run_id: str, place: Place, priority: int) -> str:
+def queue_of(run: str, place: Place, priority: int) -> str:
     """Return the name of the queue of a place and a priority class."""
-    return f'{exchange_of(run_id, place)}.{key_of(priority)}'
+    return f'{exchange_of(run, place)}.{key_of(priority)}'
 
 
 def key_of(priority: int) -> str:
@@ -75,15 +75,15 @@ def key_of(priority: int) -> str:
     return str(priority)
 
 
-def rights(role: Role, run_id: str | None = None) -> Rights:
+def rights(role: Role, run: str | None = None) -> Rights:
     """Return what a role may do in one run, or in every run if none is named.
 
     The twin declares, and does what it likes with the names of its run. A place reads its own queues and writes to the
     exchanges it feeds, which are those of the other places, of the reply and of dead letters; it declares nothing.
     """
-    run = ANY_RUN if run_id is None else re.escape(check_run_id(run_id))
+    runs = ANY_RUN if run is None else re.escape(check_run(run))
     if role == 'twin':
-        own = rf'^(iomtwin\.{run}\..*|{RUNS}|{RUNS_LOCK})$'
+        own = rf'^(iomtwin\.{runs}\..*|{RUNS}|{RUNS_LOCK})$'
         return Rights(own, own, own)
-    fed = '|'.join([*(place for place in PLACES if place != role), REPLY, DEAD])
-    return Rights(NOTHING, write=rf'^iomtwin\.{run}\.({fed})$', read=rf'^iomtwin\.{run}\.{role}\.[0-9]$')
+    fed = '|'.join([*(place for place in WORKER_PLACES if place != role), REPLY, DEAD])
+    return Rights(NOTHING, write=rf'^iomtwin\.{runs}\.({fed})$', read=rf'^iomtwin\.{runs}\.{role}\.[0-9]$')

@@ -32,6 +32,8 @@ from hil.broker.certificates import issue
 from hil.broker.connection import Endpoint, connect
 from hil.broker.credentials import VHOST, Credentials, definitions, draw_credentials
 from hil.broker.errors import BrokerError, UnavailableError
+from hil.broker.installation import environment, find_port_mapper, find_server
+from hil.broker.log import log_lines, reason_of_end
 from hil.broker.names import Role
 from hil.broker.settings import Paths, Settings, configuration
 
@@ -42,11 +44,6 @@ START_S_MAX = 120.0  # 8 s where nothing else runs, 15 s on a busy machine
 STOP_S_MAX = 30.0
 MEMORY_BYTES_MIN = 2 << 30  # free, for its folder to be in memory: more than a dozen queues hold at most
 POLL_S = 0.1
-REASONS_MAX = 6  # errors that are told; the first ones hold the cause
-STAMP = re.compile(r'^[-\d]+ [:.\d]+\S* (\[\w+\]) <[\d.]+>')  # of a line of the log
-LEVEL = re.compile(r'^\[\w+\]')  # of a line without its stamp
-BEHIND = {'/usr/sbin/rabbitmq-server': '/usr/lib/rabbitmq/bin/rabbitmq-server'}  # Debian's first becomes another user
-INSTALL = 'install it, on Debian and Ubuntu: sudo apt-get install --no-install-recommends rabbitmq-server'
 TAKEN = re.compile('eaddrinuse|in use', re.IGNORECASE)  # what Erlang, RabbitMQ and we say of a port
 
 Progress = Callable[[str], None]
@@ -59,7 +56,7 @@ class PrivateBroker:
     ----------
     settings
         Its limits.
-    run_id
+    run
         The only run that its users have rights for; none: every run.
     progress
         Is told, some times a second while it starts, what it last logged.
@@ -67,12 +64,12 @@ class PrivateBroker:
         How long it may take to start.
     """
 
-    def __init__(self, settings: Settings | None = None, run_id: str | None = None, *,
+    def __init__(self, settings: Settings | None = None, run: str | None = None, *,
                  progress: Progress = lambda _: None, start_s_max: float = START_S_MAX) -> None:
         self.settings = settings or Settings()
         self.users: Mapping[Role, Credentials] = {}
         self.pids: tuple[int, ...] = ()  # of the port mapper and of RabbitMQ
-        self._run_id = run_id
+        self._run = run
         self._progress = progress
         self._start_s_max = start_s_max
         self._folder: Path | None = None
@@ -132,7 +129,7 @@ class PrivateBroker:
         paths = self.paths
         if self._has_ended():
             is_server = self._ended != self.pids[0]
-            reason = _reason(paths) if is_server else 'its port mapper has, as it does if its port is in use'
+            reason = reason_of_end(paths) if is_server else 'its port mapper has, as it does if its port is in use'
             raise BrokerError(f'the private broker has ended: {reason}')
 
     def restart(self, *, is_killed: bool = False) -> None:
@@ -183,13 +180,13 @@ class PrivateBroker:
         self.users = draw_credentials()
         self._port, distribution_port, mapper_port = _free_ports(3)
         _write_files(paths, configuration(self.settings, paths, HOST, self._port),
-                     definitions(self.users, self._run_id))
+                     definitions(self.users, self._run))
         commands = [[str(mapper), '-port', str(mapper_port), '-address', HOST], [str(server)]]
         self._guardian = subprocess.Popen(
             [sys.executable, '-I', '-S', guardian.__file__, str(os.getpid()), str(self._folder), json.dumps(commands)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
             bufsize=0,  # a line in a buffer of ours would not wake `select`
-            env=_environment(paths, self._port, distribution_port, mapper_port))
+            env=environment(paths, HOST, self._port, distribution_port, mapper_port))
         self._hear_of_start()
 
     def _hear_of_start(self) -> None:
@@ -198,7 +195,7 @@ class PrivateBroker:
         assert self._guardian.stdout is not None
         line = self._guardian.stdout.readline()
         if not line:
-            raise BrokerError(f'the private broker cannot be started: {_reason(self.paths)}')
+            raise BrokerError(f'the private broker cannot be started: {reason_of_end(self.paths)}')
         self.pids = tuple(json.loads(line)['started'])
 
     def _wait_until_ready(self) -> None:
@@ -208,7 +205,7 @@ class PrivateBroker:
             self.check()
             lines = log_lines(self.paths)
             if any('BOOT FAILED' in line for line in lines):
-                raise BrokerError(f'the private broker cannot be started: {_reason(self.paths)}')
+                raise BrokerError(f'the private broker cannot be started: {reason_of_end(self.paths)}')
             if any('Server startup complete' in line for line in lines):
                 with suppress(UnavailableError):  # a handshake that a busy machine did not get done
                     connect(self.endpoint, self.users['twin']).close()
@@ -250,64 +247,6 @@ def _memory_folder() -> Path | None:
     return folder
 
 
-def find_server() -> Path:
-    """Return RabbitMQ's own start script: the first on the PATH, or what Debian's script there stands for.
-
-    Raises
-    ------
-    BrokerError
-        If it is not installed.
-    """
-    found = shutil.which('rabbitmq-server') or next(filter(os.path.exists, BEHIND.values()), None)
-    if found is None:
-        raise BrokerError(f'found no rabbitmq-server; expected RabbitMQ 3.10 or later; {INSTALL}')
-    return Path(BEHIND.get(found, found))
-
-
-def find_port_mapper() -> Path:
-    """Return Erlang's port mapper.
-
-    Raises
-    ------
-    BrokerError
-        If it is not installed.
-    """
-    found = shutil.which('epmd')
-    if found is None:
-        raise BrokerError(f'found no epmd, which comes with Erlang; RabbitMQ needs both; {INSTALL}')
-    return Path(found)
-
-
-def _environment(paths: Paths, port: int, distribution_port: int, mapper_port: int) -> dict[str, str]:
-    """Return all that RabbitMQ and Erlang see: nothing of the user's own, nor of the machine's configuration."""
-    folder = paths.folder
-    return {
-        'PATH': os.environ.get('PATH', os.defpath),
-        'LANG': 'C.UTF-8',
-        'HOME': str(folder / 'home'),  # of Erlang's cookie
-        'detached': 'yes',  # the script becomes Erlang, which so dies with its guardian, and leaves no shell between
-        'ERL_EPMD_PORT': str(mapper_port),
-        'ERL_EPMD_ADDRESS': HOST,
-        # Of every Erlang, also of those that RabbitMQ starts for a moment, each minute one.
-        'ERL_AFLAGS': '-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}',
-        'ERL_CRASH_DUMP_SECONDS': '0',
-        # Its threads sleep when they have nothing to do; they would keep processors busy that workers need.
-        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '+sbwt none +sbwtdcpu none +sbwtdio none',
-        'RABBITMQ_NODENAME': f'iomtwin-{port}@localhost',
-        'RABBITMQ_DIST_PORT': str(distribution_port),
-        'RABBITMQ_CONFIG_FILE': str(paths.configuration),
-        'RABBITMQ_CONFIG_FILES': str(folder / 'none' / '*.conf'),
-        'RABBITMQ_ADVANCED_CONFIG_FILE': str(folder / 'none' / 'advanced.config'),
-        'RABBITMQ_CONF_ENV_FILE': str(folder / 'none' / 'rabbitmq-env.conf'),
-        'RABBITMQ_MNESIA_BASE': str(folder / 'data'),
-        'RABBITMQ_LOG_BASE': str(folder / 'log'),
-        'RABBITMQ_LOGS': str(paths.log),
-        'RABBITMQ_ENABLED_PLUGINS_FILE': str(folder / 'enabled_plugins'),
-        'RABBITMQ_GENERATED_CONFIG_DIR': str(folder / 'data'),
-        'RABBITMQ_PID_FILE': str(folder / 'pid'),
-    }
-
-
 def _write_files(paths: Paths, configuration_text: str, definitions_text: str) -> None:
     for name in ('home', 'log', 'data'):
         (paths.folder / name).mkdir()
@@ -333,23 +272,6 @@ def _free_ports(n: int) -> list[int]:
             if len(found) == n:
                 return found
     raise BrokerError(f'found no {n} free ports from {PORTS.start} to {PORTS.stop - 1} on {HOST}; end what holds them')
-
-
-def log_lines(paths: Paths) -> list[str]:
-    """Return what was printed and logged so far, without time stamps, process ids and empty lines."""
-    lines = list[str]()
-    for path in (paths.output, paths.log):
-        with suppress(FileNotFoundError):
-            lines += path.read_text('utf-8', 'replace').splitlines()
-    bare = (STAMP.sub(r'\1', line).strip() for line in lines)
-    return [line for line in bare if re.search(r'\w', LEVEL.sub('', line))]
-
-
-def _reason(paths: Paths) -> str:
-    """Return what RabbitMQ gives as the reason of its end: its errors, each once, or its last words."""
-    lines = log_lines(paths)
-    errors = dict.fromkeys(line.removeprefix('[error]').strip() for line in lines if '[error]' in line)
-    return ' / '.join(list(errors)[:REASONS_MAX]) or f'it logged no error; its last words: {(lines or ["none"])[-1]}'
 
 
 def _wait_until_gone(pids: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Which runs there are on a broker: AMQP cannot list queues, so each run leaves its id in the queue `names.RUNS`.
+"""Which runs there are on a broker: AMQP cannot list queues, so each run leaves its name in the queue `names.RUNS`.
 
 A run is written down before its queues are declared and struck out after they are deleted, so that none is forgotten
 whatever happens between. One connection at a time reads the queue: who holds an exclusive queue of an agreed name.
@@ -16,7 +16,7 @@ RUNS_MAX = 1_000  # on one broker; the dead ones are cleaned before
 KEY = 'run'
 
 
-def remember(connection: Connection, run_id: str, queues: Sequence[str]) -> None:
+def remember(connection: Connection, run: str, queues: Sequence[str]) -> None:
     """Write down that a run is there, and the queues of its places.
 
     Raises
@@ -29,20 +29,20 @@ def remember(connection: Connection, run_id: str, queues: Sequence[str]) -> None
         channel.queue_declare(RUNS, durable=True, arguments={
             'x-queue-type': 'classic', 'x-max-length': RUNS_MAX, 'x-overflow': 'reject-publish'})
         channel.queue_bind(RUNS, RUNS, KEY)
-    if connection.publish(RUNS, KEY, json.dumps([run_id, *queues]).encode()) is not Published.CONFIRMED:
+    if connection.publish(RUNS, KEY, json.dumps([run, *queues]).encode()) is not Published.CONFIRMED:
         raise BrokerError(f'{connection.where}: there are {RUNS_MAX} runs on it already; clean those that are dead')
 
 
 def remembered(connection: Connection) -> dict[str, list[str]]:
-    """Return the ids of all runs, in the order in which they came, and the queues of their places."""
+    """Return the names of all runs, in the order in which they came, and the queues of their places."""
     with _alone(connection):
         return _entries(connection)
 
 
-def forget(connection: Connection, run_id: str) -> None:
+def forget(connection: Connection, run: str) -> None:
     """Strike out a run."""
     with _alone(connection):
-        _entries(connection, without=run_id)
+        _entries(connection, without=run)
 
 
 @contextmanager
@@ -68,9 +68,9 @@ def _entries(connection: Connection, without: str | None = None) -> dict[str, li
             method, _properties, body = channel.basic_get(RUNS)
             if method is None:
                 break
-            run_id, *queues = json.loads(body or b'')  # only twins may write there
-            if run_id == without:
+            run, *queues = json.loads(body or b'')  # only twins may write there
+            if run == without:
                 channel.basic_ack(method.delivery_tag or 0)
             else:
-                found[run_id] = queues
+                found[run] = queues
     return found

@@ -16,7 +16,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from hil.broker import registry
 from hil.broker.connection import Connection
 from hil.broker.errors import MissingError, RefusedError
-from hil.broker.names import DEAD, N_PRIORITIES, PLACES, REPLY, Place, exchange_of, key_of, queue_of
+from hil.broker.names import DEAD, N_PRIORITIES, REPLY, WORKER_PLACES, Place, exchange_of, key_of, queue_of
 
 Places = Mapping[Place, Sequence[int]]  # the priority classes of each
 
@@ -37,13 +37,13 @@ class Limits:
 class Run:
     """What is on a broker of one run."""
 
-    run_id: str
+    name: str
     has_twin: bool  # somebody consumes the replies, which only the twin may
     n_workers: int  # subscriptions of places
     n_messages: int  # that wait, dead ones not counted
 
 
-def declare(connection: Connection, run_id: str, places: Places, limits: Limits | None = None) -> None:
+def declare(connection: Connection, run: str, places: Places, limits: Limits | None = None) -> None:
     """Declare what a run needs; the twin then subscribes to the replies, for a run without that is taken for dead.
 
     Raises
@@ -52,28 +52,28 @@ def declare(connection: Connection, run_id: str, places: Places, limits: Limits 
         If the credentials are not the twin's, or what is there differs.
     """
     limits = limits or Limits()
-    registry.remember(connection, run_id, [
-        queue_of(run_id, place, priority) for place, priorities in places.items() for priority in priorities])
+    registry.remember(connection, run, [
+        queue_of(run, place, priority) for place, priorities in places.items() for priority in priorities])
     with connection.channel() as channel:
-        _declare_pair(channel, exchange_of(run_id, DEAD), DEAD, {
+        _declare_pair(channel, exchange_of(run, DEAD), DEAD, {
             'x-queue-type': 'classic', 'x-overflow': 'drop-head',
             'x-max-length': limits.dead_messages_max, 'x-max-length-bytes': limits.dead_bytes_max})
-        arguments = _arguments(run_id, limits)
-        _declare_pair(channel, exchange_of(run_id, REPLY), REPLY, arguments)
+        arguments = _arguments(run, limits)
+        _declare_pair(channel, exchange_of(run, REPLY), REPLY, arguments)
         for place, priorities in places.items():
-            exchange = exchange_of(run_id, place)
+            exchange = exchange_of(run, place)
             channel.exchange_declare(exchange, 'direct', durable=True)
             for priority in priorities:
-                queue = queue_of(run_id, place, priority)
+                queue = queue_of(run, place, priority)
                 channel.queue_declare(queue, durable=True, arguments=arguments)
                 channel.queue_bind(queue, exchange, key_of(priority))
 
 
-def _arguments(run_id: str, limits: Limits) -> dict[str, str | int]:
+def _arguments(run: str, limits: Limits) -> dict[str, str | int]:
     arguments: dict[str, str | int] = {
         'x-queue-type': 'classic', 'x-overflow': 'reject-publish',
         'x-max-length': limits.messages_max, 'x-max-length-bytes': limits.bytes_max,
-        'x-dead-letter-exchange': exchange_of(run_id, DEAD), 'x-dead-letter-routing-key': DEAD}
+        'x-dead-letter-exchange': exchange_of(run, DEAD), 'x-dead-letter-routing-key': DEAD}
     if limits.is_quorum:
         arguments |= {'x-queue-type': 'quorum', 'x-delivery-limit': limits.deliveries_max}
     return arguments
@@ -86,7 +86,7 @@ def _declare_pair(channel: BlockingChannel, name: str, key: str, arguments: Mapp
     channel.queue_bind(name, name, key)
 
 
-def clean(connection: Connection, run_id: str) -> None:
+def clean(connection: Connection, run: str) -> None:
     """Delete the queues and exchanges of a dead run, with all they hold, and nothing else; twice is as good as once.
 
     Raises
@@ -94,28 +94,28 @@ def clean(connection: Connection, run_id: str) -> None:
     RefusedError
         If the run lives: somebody consumes its replies.
     """
-    if _counts(connection, exchange_of(run_id, REPLY))[1]:
-        raise RefusedError(f'{connection.where}: run {run_id} lives, its twin takes replies; end it first')
+    if _counts(connection, exchange_of(run, REPLY))[1]:
+        raise RefusedError(f'{connection.where}: run {run} lives, its twin takes replies; end it first')
     with connection.channel() as channel:
-        for place in PLACES:
+        for place in WORKER_PLACES:
             for priority in range(N_PRIORITIES):
-                channel.queue_delete(queue_of(run_id, place, priority))
+                channel.queue_delete(queue_of(run, place, priority))
         for name in (REPLY, DEAD):
-            channel.queue_delete(exchange_of(run_id, name))
-        for name in (*PLACES, REPLY, DEAD):
-            channel.exchange_delete(exchange_of(run_id, name))
-    registry.forget(connection, run_id)
+            channel.queue_delete(exchange_of(run, name))
+        for name in (*WORKER_PLACES, REPLY, DEAD):
+            channel.exchange_delete(exchange_of(run, name))
+    registry.forget(connection, run)
 
 
 def runs(connection: Connection) -> list[Run]:
     """Return the runs that were declared on a broker and not cleaned away, in the order in which they came."""
-    return [_look(connection, run_id, queues) for run_id, queues in registry.remembered(connection).items()]
+    return [_look(connection, run, queues) for run, queues in registry.remembered(connection).items()]
 
 
-def _look(connection: Connection, run_id: str, queues: Sequence[str]) -> Run:
-    _, n_twins = _counts(connection, exchange_of(run_id, REPLY))
+def _look(connection: Connection, run: str, queues: Sequence[str]) -> Run:
+    _, n_twins = _counts(connection, exchange_of(run, REPLY))
     counts = [_counts(connection, queue) for queue in queues]
-    return Run(run_id, n_twins > 0, sum(n for _, n in counts), sum(n for n, _ in counts))
+    return Run(run, n_twins > 0, sum(n for _, n in counts), sum(n for n, _ in counts))
 
 
 def ready(connection: Connection, queues: Sequence[str]) -> dict[str, int]:

@@ -162,7 +162,7 @@ def check_workers(hellos: Sequence[Hello], expected: Mapping[Place, int]) -> Non
         found = [hello.node for hello in hellos if hello.place == place]
         if len(found) < n:
             raise RunError(f'{place}: {len(found)} of {n} workers are there ({", ".join(found) or "none"}); start the '
-                           'others with the id of this run, or take them out of the inventory')
+                           'others with the name of this run, or take them out of the inventory')
     for what in ('version', 'provider', 'suite'):
         named = {getattr(hello, what): hello.node for hello in hellos}
         if len(named) > 1:

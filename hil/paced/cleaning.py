@@ -25,11 +25,11 @@ def clean_dead_runs(inventory: Inventory) -> list[str]:
         lines = []
         for run in topology.runs(connection):
             if run.has_twin:
-                lines.append(f'{run.run_id}: lives, {run.n_workers} workers; left alone')
+                lines.append(f'{run.name}: lives, {run.n_workers} workers; left alone')
             else:
-                topology.clean(connection, run.run_id)
-                lines.append(f'{run.run_id}: removed, with {run.n_messages:,} messages')
-        living = {run.run_id for run in topology.runs(connection) if run.has_twin}
+                topology.clean(connection, run.name)
+                lines.append(f'{run.name}: removed, with {run.n_messages:,} messages')
+        living = {run.name for run in topology.runs(connection) if run.has_twin}
     if inventory.cluster is not None:
         lines += _clean_order(inventory.cluster, living)
     return lines or ['no run has left anything']

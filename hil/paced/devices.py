@@ -20,13 +20,13 @@ from hil.crypto.errors import CryptoError
 from hil.crypto.providers import choose
 from hil.crypto.suites import bind, warm_up
 from hil.keys.messages import subject_id
-from hil.ledger import Chain
+from hil.ledger import ChainId
 from hil.paced.apart import Apart, sent
 from hil.wire.codec import encode
 from hil.wire.message import KeyId, Message
 from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
-from hil.worker.keys import KeyRing, KeyStore
+from hil.worker.keys import KeyStore, Sealer
 from hil.worker.stages import Bench
 from sim.errors import one_line
 
@@ -38,7 +38,7 @@ BROADCAST = subject_id('model broadcast')  # whose key the server seals a model 
 class Prepared:
     """A simulated device has done its part."""
 
-    chain: Chain  # the one that its bytes are for
+    chain: ChainId  # the one that its bytes are for
     raw: bytes  # the message
     prepared_ns: int
 
@@ -49,7 +49,7 @@ class Devices:
     Parameters
     ----------
     run
-        The run's id.
+        The run's name.
     suite, provider
         Names of the suite, and of who does its ML-KEM; None for the fastest that is installed.
     subjects
@@ -89,7 +89,7 @@ class Devices:
         """End the processes."""
         self._stack.close()
 
-    def prepare(self, chain: Chain, message: Message) -> None:
+    def prepare(self, chain: ChainId, message: Message) -> None:
         """Let a device do the next leg of a message; a `Prepared` for the chain comes from its process."""
         self.processes[self._process_of[message.key.subject]].send((chain, encode(message)))
 
@@ -105,7 +105,7 @@ def _work(pipe: Connection, run: str, suite: str, provider: str | None, session:
     signature_public = {client: pair.public for client, pair in signatures.items()}
     store = KeyStore(session, kem_public, {client: pair.private for client, pair in kems.items()}, signature_public,
                      {client: pair.private for client, pair in signatures.items()})
-    dispatcher = Dispatcher(run_id(run), Bench(bound, KeyRing(bound.aead, store), 'device', subject_id('devices')),
+    dispatcher = Dispatcher(run_id(run), Bench(bound, Sealer(bound.aead, store), 'device', subject_id('devices')),
                             clock_id(), body_bytes_max)
     warm_up(bound)
     pipe.send((kem_public, signature_public))

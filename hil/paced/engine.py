@@ -17,8 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hil.ledger import Chain as ChainId
-from hil.ledger import Ledger
+from hil.ledger import ChainId, Ledger
 from hil.paced.ahead import ArrivalsAhead
 from hil.paced.apart import Inbox
 from hil.paced.devices import Prepared

@@ -24,7 +24,7 @@ from hil.broker.connection import Connection, Delivery, Endpoint, Published, con
 from hil.broker.credentials import Credentials
 from hil.broker.errors import BrokerError, UnavailableError
 from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of
-from hil.ledger import Chain
+from hil.ledger import ChainId
 from hil.paced.apart import Apart, Inbox, sent
 from hil.paced.devices import Prepared
 from hil.wire.codec import decode, encode
@@ -62,7 +62,7 @@ class Replied:
 class Refused:
     """The broker did not take a message: its queue is full."""
 
-    chain: Chain
+    chain: ChainId
     refused_ns: int
 
 
@@ -89,7 +89,7 @@ class _Outgoing:
     place: str
     priority: int
     message_id: str
-    chain: Chain
+    chain: ChainId
     raw: bytes
 
 
@@ -99,7 +99,7 @@ class Hardware:
     Parameters
     ----------
     run
-        The run's id, whose queues are declared.
+        The run's name, whose queues are declared.
     line
         To its broker.
     queues
@@ -143,12 +143,12 @@ class Hardware:
 
     def send(self, message: Message) -> None:
         """Publish a message to the place of its first leg, soon."""
-        self.process.send(_Outgoing(message.slip[0].place, message.priority, message.message_id, Chain.of(message),
+        self.process.send(_Outgoing(message.slip[0].place, message.priority, message.message_id, ChainId.of(message),
                                     encode(message)))
 
-    def dead_chains(self) -> tuple[set[Chain], int]:
+    def dead_chains(self) -> tuple[set[ChainId], int]:
         """Return the chains whose messages lie in the dead letters, and how many letters there are."""
-        found, n = set[Chain](), 0
+        found, n = set[ChainId](), 0
         with self._line.connect('dead letters') as connection:
             connection.subscribe(exchange_of(self._run, DEAD), REPLIES_PREFETCH)
             while (letter := connection.receive(WAIT_S)) is not None:
@@ -321,9 +321,9 @@ def _reply_in(delivery: Delivery) -> Replied | None:
     return Replied(delivery.body, delivery.received_ns)
 
 
-def _chain_of(letter: bytes) -> Chain | None:
+def _chain_of(letter: bytes) -> ChainId | None:
     """Return the chain that a dead letter was of, from its header; None if that is damaged."""
     try:
-        return Chain.of(decode(letter, is_cut=True))
+        return ChainId.of(decode(letter, is_cut=True))
     except DeadLetterError:
         return None

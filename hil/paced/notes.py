@@ -25,7 +25,7 @@ from sim.results.summary import times
 from sim.results.tables import jobs
 
 if TYPE_CHECKING:
-    from hil.ledger import Chain, Ended
+    from hil.ledger import ChainId, Ended
     from hil.wire.message import Message
     from sim.engines.reference.routes import Job
     from sim.results.recording import Recording
@@ -59,18 +59,18 @@ class Notes:
     blocked: list[tuple[float, str]] = field(default_factory=list)  # the broker took nothing: since when, and why
     chains: list[tuple[object, ...]] = field(default_factory=list)
     work: list[tuple[object, ...]] = field(default_factory=list)
-    _sent_late_s: dict[Chain, float] = field(default_factory=dict)  # of chains that are away
+    _sent_late_s: dict[ChainId, float] = field(default_factory=dict)  # of chains that are away
     _clock: bytes = field(default_factory=clock_id)
 
     def add_lateness(self, seconds: float) -> None:
         """Note how late an event acted."""
         self.lateness.append(seconds)
 
-    def sent(self, chain: Chain, late_s: float) -> None:
+    def sent(self, chain: ChainId, late_s: float) -> None:
         """Note how long after it was due a chain's message was sent."""
         self._sent_late_s[chain] = late_s
 
-    def add_reply(self, job: Job, chain: Chain, message: Message, ended: Ended, begin_ns: int, late_s: float) -> None:
+    def add_reply(self, job: Job, chain: ChainId, message: Message, ended: Ended, begin_ns: int, late_s: float) -> None:
         """Note a chain's end, what its workers measured, and by how much its reply came into the model too late."""
         is_counted = self.measured_s[0] <= job.launched_s < self.measured_s[1]
         table = FLOWS[message.flow]

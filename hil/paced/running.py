@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hil.broker.names import DEAD, REPLY, check_run_id, exchange_of, new_run_id, queue_of
+from hil.broker.names import DEAD, REPLY, check_run, exchange_of, new_run, queue_of
 from hil.broker.settings import BODY_BYTES_MAX
 from hil.crypto.providers import Provider, choose
 from hil.inventory import Inventory
@@ -34,8 +34,7 @@ from sim.errors import InputError
 from sim.model import Model
 from sim.origin import Origin
 from sim.placement import pods_per_node
-from sim.running import Execution, Lowered, controlled, prepare, run_model
-from sim.running import Hardware as Measured
+from sim.running import Execution, Lowered, Measured, controlled, prepare, run_model
 from sim.scenario import Scenario
 from sim.sources import Arrivals
 
@@ -69,7 +68,7 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
     provider
         Who does ML-KEM; the fastest that is installed.
     run
-        The run's id, with which workers elsewhere are started; a fresh one if there are none.
+        The run's name, with which workers elsewhere are started; a fresh one if there are none.
     keys_file
         Where the keys are to be left that workers elsewhere need.
 
@@ -85,7 +84,7 @@ def plan(scenario: Scenario, origin: Origin, inventory: Inventory, *, only_bound
     check_bodies(binding, BODY_BYTES_MAX)
     check_load(binding, inventory)
     _check_far(inventory, run, keys_file)
-    name = check_run_id(new_run_id() if run is None else run)
+    name = check_run(new_run() if run is None else run)
     return Plan(name, lowered, inventory, binding, only_bound, choose(provider), keys_file)
 
 
@@ -94,7 +93,7 @@ def _check_far(inventory: Inventory, run: str | None, keys_file: Path | None) ->
     is_cluster = inventory.cluster is not None
     far = [name for name, node in inventory.nodes.items() if node.workers == 'elsewhere' and not is_cluster]
     if far and (run is None or keys_file is None):
-        raise InputError(f'{far[0]}: its workers are started elsewhere, and need the id of the run and its keys; say '
+        raise InputError(f'{far[0]}: its workers are started elsewhere, and need the name of the run and its keys; say '
                          '--run and --keys-file')
     if keys_file is None:
         return

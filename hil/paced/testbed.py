@@ -81,7 +81,7 @@ class Testbed:
         try:
             if self._inventory.broker.private:
                 self._progress('the private broker')
-                self._private = self._stack.enter_context(PrivateBroker(run_id=self._task.run))
+                self._private = self._stack.enter_context(PrivateBroker(run=self._task.run))
             # In the private broker's folder, which goes with its owner, however that ends.
             within = None if self._private is None else self._private.paths.folder
             folder = tempfile.TemporaryDirectory(prefix='iomtwin-run-', dir=within)

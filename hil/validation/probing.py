@@ -133,15 +133,15 @@ def stream_of(size: int) -> str:
 
 def _run(scenario: Scenario, origin: Origin, inventory: Inventory, effort: Effort) -> Probe:
     execution = execute(plan(scenario, origin, inventory))
-    hardware = execution.hardware
-    assert hardware is not None
+    measured = execution.measured
+    assert measured is not None
     jobs = tables(execution.recording)['jobs'].select('job', 'stream')
     assert scenario.learning is not None
     sizes = {f'vitals/{stream_of(size)}': size for size in SIZES} | {'fl-update': scenario.learning.update}
-    chains = hardware.tables['chains'].join(jobs, on='job').filter(pl.col('outcome') == 'delivered').with_columns(
+    chains = measured.tables['chains'].join(jobs, on='job').filter(pl.col('outcome') == 'delivered').with_columns(
         n_bytes=pl.col('stream').replace_strict(sizes, default=None, return_dtype=pl.Int64),
         is_alone=pl.col('stream').is_in([*sizes]) & (pl.col('sent_s') < BEGIN_S + effort.alone_s + REST_S / 2))
     if chains.height == 0:
         raise RunError('no message of the calibration came back; look at the broker and the workers')
-    return Probe(scenario.crypto.prefetch, scenario.learning.model, chains, hardware.tables['work'],
-                 dict(hardware.facts))
+    return Probe(scenario.crypto.prefetch, scenario.learning.model, chains, measured.tables['work'],
+                 dict(measured.facts))

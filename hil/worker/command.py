@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from hil.broker.connection import Connection, Endpoint, Waits, connect
 from hil.broker.credentials import Credentials, from_environment, from_file
-from hil.broker.names import PLACES, check_run_id, key_of
+from hil.broker.names import WORKER_PLACES, check_run, key_of
 from hil.broker.settings import BODY_BYTES_MAX, HEARTBEAT_S
 from hil.crypto.providers import NAMES, choose
 from hil.crypto.suites import bind, warm_up
@@ -22,7 +22,7 @@ from hil.private_file import read_private
 from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
 from hil.worker.hello import hello_of
-from hil.worker.keys import KeyRing, KeyStore
+from hil.worker.keys import KeyStore, Sealer
 from hil.worker.orders import PREFETCH_MAX
 from hil.worker.process import Post, Worker
 from hil.worker.stages import Bench
@@ -82,8 +82,8 @@ def work(arguments: Sequence[str]) -> None:
     status = Status(options.status)
     provider = choose(options.provider)
     bound = bind(options.suite, provider)
-    run, state = check_run_id(options.run), options.state and options.state / options.run
-    bench = Bench(bound, KeyRing(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
+    run, state = check_run(options.run), options.state and options.state / options.run
+    bench = Bench(bound, Sealer(bound.aead, read_keys(options.keys)), options.place, subject_id(options.node),
                   UpdateStore(state) if state else None)
     dispatcher = Dispatcher(run_id(run), bench, clock_id(), options.body_bytes_max,
                             Suspects(state / 'begun') if state else None, is_padded=options.padded)
@@ -136,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     add('--ca', required=True, type=Path, metavar='FILE', help="certificate of the broker's authority")
     add('--credentials', type=Path, metavar='FILE', help='else IOMTWIN_PLACE_USER and IOMTWIN_PLACE_PASSWORD')
     add('--node', required=True, metavar='NAME', help='what this node is called in results')
-    add('--run', required=True, metavar='RUN', help='the id of the run')
-    add('--place', default='crypto', choices=PLACES)
+    add('--run', required=True, metavar='RUN', help='the name of the run')
+    add('--place', default='crypto', choices=WORKER_PLACES)
     add('--queue', action='append', metavar='PRIORITY[=PREFETCH]', help=f'repeatable; 0 alone; prefetch {PREFETCH}')
     add('--keys', required=True, type=Path, metavar='FILE', help='session keys and public keys, by the twin')
     add('--suite', default=DEFAULT, choices=SUITES)

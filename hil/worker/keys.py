@@ -53,7 +53,7 @@ class KeyStore:
         return cls(session, public[0], {}, public[1])
 
 
-class KeyRing:
+class Sealer:
     """Seals and opens with the keys of a store. Invariant: each key seals under one boot id and counter at a time."""
 
     def __init__(self, aead: Aead, store: KeyStore) -> None:

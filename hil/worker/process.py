@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from hil.broker.backoff import Backoff, retried
 from hil.broker.connection import Connection, Delivery, Published
 from hil.broker.errors import BrokerError, MissingError, UnavailableError
-from hil.broker.names import DEAD, PLACES, REPLY, Place, exchange_of, key_of, queue_of
+from hil.broker.names import DEAD, REPLY, WORKER_PLACES, Place, exchange_of, key_of, queue_of
 from hil.worker.dispatcher import Dispatcher, Handled, dead_letter
 from hil.worker.hello import Hello
 from hil.worker.status import Status
@@ -224,7 +224,7 @@ class Worker:
         try:
             if self._publishing is None:
                 self._publishing = self._connect('publish')
-            if publication.to not in (*PLACES, REPLY, DEAD):
+            if publication.to not in (*WORKER_PLACES, REPLY, DEAD):
                 return Published.UNROUTABLE
             key = publication.to if publication.to in {REPLY, DEAD} else key_of(publication.priority)
             headers = {'reason': handled.outcome, 'why': handled.why} if publication.to == DEAD else None

@@ -14,7 +14,7 @@ from hil.crypto.suites import BoundSuite
 from hil.keys.messages import subject_id
 from hil.wire.errors import MalformedError, MisroutedError, UnknownKeyError
 from hil.wire.message import Message, SealedBy, associated_data
-from hil.worker.keys import KeyRing, direction
+from hil.worker.keys import Sealer, direction
 from hil.worker.learning import Parameters, train
 from hil.worker.updates import UpdateStore
 from sim import flows
@@ -28,7 +28,7 @@ class Bench:
     """What a worker works with; all of it is there before the first message."""
 
     bound: BoundSuite
-    ring: KeyRing
+    sealer: Sealer
     place: str
     node: bytes  # id of the node, the sender of what is sealed here
     updates: UpdateStore | None = None  # where `fl.aggregate` is done
@@ -61,7 +61,7 @@ def seal(bench: Bench, work: Work, at: int) -> None:
         fresh = SealingKey(bench.bound.aead, work.fresh_key, direction(key, work.sender), work.sender.hex())
         sealed = fresh.seal(work.body, data)
     else:
-        sealed = bench.ring.seal(key, work.sender, work.body, data)
+        sealed = bench.sealer.seal(key, work.sender, work.body, data)
     work.body, work.sealed_by = work.ciphertext + sealed.body, SealedBy(at, sealed.boot_id, sealed.counter)
     work.fresh_key = work.ciphertext = b''
 
@@ -79,7 +79,7 @@ def open_(bench: Bench, work: Work, at: int) -> None:
         once = OpeningKey(bench.bound.aead, work.fresh_key, direction(key, work.sender), work.sender.hex())
         opened = once.open(sealed, data)
     else:
-        opened = bench.ring.open(key, work.sender, sealed, data)
+        opened = bench.sealer.open(key, work.sender, sealed, data)
     work.nonce, work.is_duplicate = (by.boot_id, by.counter), opened.is_duplicate
     work.body, work.sealed_by, work.fresh_key = opened.plaintext, None, b''
 
@@ -88,7 +88,7 @@ def encapsulate(bench: Bench, work: Work, at: int) -> None:
     """Agree on a fresh key with the subject, for the seal behind this stage."""
     del at
     subject = work.message.key.subject
-    public = bench.ring.store.kem_public.get(subject)
+    public = bench.sealer.store.kem_public.get(subject)
     if public is None:
         raise UnknownKeyError(f'there is no public KEM key of {subject.hex()}; give it to the workers')
     made = bench.bound.kem.encapsulate(public)
@@ -100,7 +100,7 @@ def decapsulate(bench: Bench, work: Work, at: int) -> None:
     del at
     _sealed_by(work)
     subject = work.message.key.subject
-    private = bench.ring.store.kem_private.get(subject)
+    private = bench.sealer.store.kem_private.get(subject)
     if private is None:
         raise UnknownKeyError(f'there is no private KEM key of {subject.hex()} here')
     n_bytes = KEM_CIPHERTEXT_BYTES[bench.bound.kem.name]
@@ -111,7 +111,7 @@ def decapsulate(bench: Bench, work: Work, at: int) -> None:
 def sign(bench: Bench, work: Work, at: int) -> None:
     """Sign what was sealed."""
     del at
-    private = bench.ring.store.signature_private.get(work.sender)
+    private = bench.sealer.store.signature_private.get(work.sender)
     if private is None:
         raise UnknownKeyError(f'there is no private signature key of {work.sender.hex()} here')
     work.body += bench.bound.signature.sign(private, _signed(work, work.body))
@@ -120,7 +120,7 @@ def sign(bench: Bench, work: Work, at: int) -> None:
 def verify(bench: Bench, work: Work, at: int) -> None:
     """Take the signature off the body, if the sender made it."""
     del at
-    public = bench.ring.store.signature_public.get(work.sender)
+    public = bench.sealer.store.signature_public.get(work.sender)
     if public is None:
         raise UnknownKeyError(f'there is no public signature key of {work.sender.hex()}; give it to the workers')
     n_bytes = SIGNATURE_BYTES[bench.bound.signature.name]

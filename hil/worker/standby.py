@@ -30,7 +30,7 @@ from hil.broker.backoff import Backoff, retried
 from hil.broker.connection import Endpoint, connect
 from hil.broker.credentials import from_environment
 from hil.broker.errors import MissingError
-from hil.broker.names import PLACES
+from hil.broker.names import WORKER_PLACES
 from hil.calibration.machine import condition, inspect
 from hil.crypto.providers import choose
 from hil.crypto.suites import bind, warm_up
@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--ca', required=True, type=Path, metavar='FILE', help="certificate of the broker's authority")
     add('--node', required=True, metavar='NAME', help='the computer')
     add('--pod', required=True, metavar='NAME', help='what orders call this pod')
-    add('--place', default='crypto', choices=PLACES)
+    add('--place', default='crypto', choices=WORKER_PLACES)
     add('--orders', required=True, type=Path, metavar='DIR', help='where orders come')
     add('--work', required=True, type=Path, metavar='DIR', help='for keys and state, in memory')
     add('--status', required=True, type=Path, metavar='DIR', help='where the file ready is written')

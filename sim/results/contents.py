@@ -35,12 +35,12 @@ def write_run(folder: Path, execution: Execution) -> None:
     (folder / 'manifest.json').write_text(json.dumps(_manifest(execution), indent=2) + '\n', 'utf-8')
     write_resolved(folder, execution.scenario, execution.profiles)
     found = tables(recording)
-    if execution.hardware is None:
+    if execution.measured is None:
         summary = summarise(recording)
     else:
-        _write_logs(folder / 'logs', execution.hardware.logs)
-        found = {name: found[name] for name in OF_JOBS if name in found} | execution.hardware.tables
-        summary = [*summarise_jobs(recording), *execution.hardware.summary]
+        _write_logs(folder / 'logs', execution.measured.logs)
+        found = {name: found[name] for name in OF_JOBS if name in found} | execution.measured.tables
+        summary = [*summarise_jobs(recording), *execution.measured.summary]
     for name, table in found.items():
         write_table(table, folder / f'{name}.parquet')
     (folder / 'summary.json').write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n', 'utf-8')
@@ -79,11 +79,11 @@ def _manifest(execution: Execution) -> dict[str, Any]:
 
 def _world(execution: Execution) -> dict[str, Any]:
     """Return in what world it happened, and whether it may be averaged with others."""
-    hardware = execution.hardware
-    if hardware is None:
+    measured = execution.measured
+    if measured is None:
         return {'world': 'simulated', 'is_valid': True}
-    return {'world': 'hil', 'is_valid': not hardware.invalid_because, 'invalid_because': hardware.invalid_because,
-            'hardware': dict(hardware.facts)}
+    return {'world': 'hil', 'is_valid': not measured.invalid_because, 'invalid_because': measured.invalid_because,
+            'hardware': dict(measured.facts)}
 
 
 def _version(name: str) -> str:

@@ -3,16 +3,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hil.broker.connection import Connection, Waits, connect
-from hil.broker.names import Role, new_run_id
+from hil.broker.names import Role, new_run
 from hil.broker.private import PrivateBroker
 
 Connect = Callable[..., Connection]
 
 
 @pytest.fixture
-def run_id() -> str:
+def run() -> str:
     """A run that no other test has."""
-    return new_run_id()
+    return new_run()
 
 
 @pytest.fixture

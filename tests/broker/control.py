@@ -4,7 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from hil.broker.private import PrivateBroker, find_server
+from hil.broker.installation import find_server
+from hil.broker.private import PrivateBroker
 from tests.broker.processes import PATIENCE_S
 
 

@@ -140,13 +140,13 @@ def test_a_connection_knows_the_version_of_its_broker(opened: Connect) -> None:
     assert tuple(int(part) for part in version.split('.')[:2]) >= (3, 10)
 
 
-def test_headers_arrive_as_they_were_sent(opened: Connect, run_id: str) -> None:
+def test_headers_arrive_as_they_were_sent(opened: Connect, run: str) -> None:
     """Bytes, text and numbers, up to 64 bits."""
     twin, worker = opened('twin'), opened('crypto')
     headers = {'bytes': bytes(range(256)), 'text': 'Größe', 'number': 2**63 - 1, 'negative': -1, 'truth': True}
-    declare(twin, run_id, {'crypto': [1]})
-    worker.subscribe(queue_of(run_id, 'crypto', 1), 1)
-    twin.publish(exchange_of(run_id, 'crypto'), '1', b'', headers)
+    declare(twin, run, {'crypto': [1]})
+    worker.subscribe(queue_of(run, 'crypto', 1), 1)
+    twin.publish(exchange_of(run, 'crypto'), '1', b'', headers)
     delivery = worker.receive(PATIENCE_S)
     assert delivery is not None
     assert dict(delivery.headers) == headers
@@ -175,12 +175,12 @@ def test_a_network_that_fails_at_the_beginning_is_unavailable(
 @pytest.mark.parametrize('direction', ['up', 'down'])
 @pytest.mark.parametrize('kind', [Kind.CUT, Kind.HALVE, Kind.STALL])
 def test_a_network_that_fails_later_is_unavailable_and_the_next_connection_is_not(
-        broker: PrivateBroker, opened: Connect, run_id: str, direction: Direction, kind: Kind) -> None:
+        broker: PrivateBroker, opened: Connect, run: str, direction: Direction, kind: Kind) -> None:
     """A fault in the midst of a large message: an error instead of a confirmation; tried again, it is there.
 
     It may be there twice: what failed on its way back had come.
     """
-    declare(opened('twin'), run_id, {'crypto': [1]})
+    declare(opened('twin'), run, {'crypto': [1]})
     body, attempts = random.Random(1).randbytes(1 << 20), list[Connection]()
     with FaultProxy(address_of(broker)) as proxy:
 
@@ -192,14 +192,14 @@ def test_a_network_that_fails_later_is_unavailable_and_the_next_connection_is_no
             if len(attempts) == 1:
                 passed = proxy.n_forwarded[0, direction]
                 proxy.add(Fault(0, direction, passed + (100_000 if direction == 'up' else 0), kind))
-            return twin.publish(exchange_of(run_id, 'crypto'), '1', body)
+            return twin.publish(exchange_of(run, 'crypto'), '1', body)
 
         assert retried(publish, random.Random(1), threading.Event().wait) is Published.CONFIRMED
         for attempt in attempts:
             attempt.close()
     assert len(attempts) == 2
     worker = opened('crypto')
-    worker.subscribe(queue_of(run_id, 'crypto', 1), 2)
+    worker.subscribe(queue_of(run, 'crypto', 1), 2)
     first, second = worker.receive(PATIENCE_S), worker.receive(0.0 if direction == 'up' else PATIENCE_S)
     assert first is not None
     assert first.body == body

@@ -15,7 +15,7 @@ from hil.broker.credentials import (
     from_file,
     to_environment,
 )
-from hil.broker.names import PLACES, ROLES, check_run_id, exchange_of, key_of, new_run_id, queue_of, rights
+from hil.broker.names import ROLES, WORKER_PLACES, check_run, exchange_of, key_of, new_run, queue_of, rights
 from sim.errors import InputError
 
 GOOD = {'crypto': {'user': 'crypto', 'password': 'secret'}}
@@ -77,31 +77,31 @@ def test_passwords_are_fresh_and_said_nowhere() -> None:
 
 
 def test_rights_for_one_run_reach_no_other() -> None:
-    """The patterns of a run match its names, and not those of runs whose ids begin or end alike."""
-    run_id = 'a-1'
-    for place in PLACES:
-        granted = rights(place, run_id)
-        others = [other for other in PLACES if other != place]
-        assert re.search(granted.read, queue_of(run_id, place, 0))
-        assert re.search(granted.write, exchange_of(run_id, others[0]))
-        for other_run in ('a-11', 'aa-1', 'a', 'a-1-a', new_run_id()):
+    """The patterns of a run match what it declares, and nothing of runs whose names begin or end alike."""
+    run = 'a-1'
+    for place in WORKER_PLACES:
+        granted = rights(place, run)
+        others = [other for other in WORKER_PLACES if other != place]
+        assert re.search(granted.read, queue_of(run, place, 0))
+        assert re.search(granted.write, exchange_of(run, others[0]))
+        for other_run in ('a-11', 'aa-1', 'a', 'a-1-a', new_run()):
             assert not re.search(granted.read, queue_of(other_run, place, 0))
             assert not re.search(granted.write, exchange_of(other_run, others[0]))
-            assert not re.search(rights('twin', run_id).configure, exchange_of(other_run, place))
+            assert not re.search(rights('twin', run).configure, exchange_of(other_run, place))
 
 
-@pytest.mark.parametrize('run_id', ['', 'A', 'a.b', 'a b', '-a', 'a' * 41, 'a\n', 'ä', '*', 'a/b'])
-def test_what_is_no_run_id_gets_no_names(run_id: str) -> None:
-    """Ids that would mean something else in a name or in a pattern."""
+@pytest.mark.parametrize('run', ['', 'A', 'a.b', 'a b', '-a', 'a' * 41, 'a\n', 'ä', '*', 'a/b'])
+def test_what_is_no_name_of_a_run_names_no_queues(run: str) -> None:
+    """Names that would mean something else in a queue's name or in a pattern."""
     with pytest.raises(InputError, match='expected 1 to 40'):
-        check_run_id(run_id)
+        check_run(run)
     with pytest.raises(InputError, match='expected 1 to 40'):
-        exchange_of(run_id, 'crypto')
+        exchange_of(run, 'crypto')
 
 
-def test_run_ids_are_fresh_and_priorities_have_one_digit() -> None:
-    """A hundred ids differ; a priority beyond one digit has no name."""
-    assert len({check_run_id(new_run_id()) for _ in range(100)}) == 100
+def test_names_of_runs_are_fresh_and_priorities_have_one_digit() -> None:
+    """A hundred names differ; a priority beyond one digit has no name."""
+    assert len({check_run(new_run()) for _ in range(100)}) == 100
     assert [key_of(priority) for priority in (0, 9)] == ['0', '9']
     for priority in (-1, 10):
         with pytest.raises(InputError, match='expected 0 to 9'):

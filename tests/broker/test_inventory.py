@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hil.broker.credentials import Credentials
-from hil.broker.names import PLACES
+from hil.broker.names import WORKER_PLACES
 from hil.inventory import SHIPPED, Inventory, load_inventory, shipped_inventories
 from sim.errors import InputError
 
@@ -34,8 +34,8 @@ def test_the_shipped_inventories_are_read() -> None:
     loaded = {name: load_inventory(name) for name in shipped_inventories()}
     local = loaded['local']
     assert local.broker.private
-    assert [local.n_workers(place) for place in PLACES] == [1, 1, 1]
-    assert [local.following((1, 0, 2)).n_workers(place) for place in PLACES] == [3, 1, 1]
+    assert [local.n_workers(place) for place in WORKER_PLACES] == [1, 1, 1]
+    assert [local.following((1, 0, 2)).n_workers(place) for place in WORKER_PLACES] == [3, 1, 1]
     assert {node.workers for node in local.nodes.values()} == {'started'}
     assert local == load_inventory(SHIPPED / 'local.yaml')
 
@@ -44,7 +44,7 @@ def test_workers_are_counted_and_paths_begin_at_the_file(tmp_path: Path, monkeyp
     """Two nodes offer three workers of a place and none of another; the files lie beside the inventory."""
     path = written(tmp_path, GOOD)
     inventory = load_inventory(path)
-    assert [inventory.n_workers(place) for place in PLACES] == [3, 1, 0]
+    assert [inventory.n_workers(place) for place in WORKER_PLACES] == [3, 1, 0]
     assert inventory.broker.endpoint().ca == tmp_path / 'tls/ca.pem'
     assert inventory.broker.endpoint().parts() == ('edge-1', 5671, 'iomtwin')
     secret = tmp_path / 'secret.json'

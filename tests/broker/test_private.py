@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.broker import guardian, private
+from hil.broker import guardian, installation, private
 from hil.broker.connection import Published, connect
 from hil.broker.credentials import VHOST
 from hil.broker.errors import BrokerError, RefusedError, UnavailableError
@@ -59,32 +59,32 @@ def test_it_listens_on_the_loopback_only_and_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize('is_killed', [False, True], ids=['stopped', 'killed'])
-def test_a_broker_that_starts_again_is_the_same(broker: PrivateBroker, run_id: str, *, is_killed: bool) -> None:
+def test_a_broker_that_starts_again_is_the_same(broker: PrivateBroker, run: str, *, is_killed: bool) -> None:
     """Another process at the same address takes the same passwords, and has the message that was confirmed."""
     endpoint, users, (mapper, server) = broker.endpoint, broker.users, broker.pids
     twin = connect(endpoint, users['twin'])
-    declare(twin, run_id, {'crypto': [1]})
-    assert twin.publish(exchange_of(run_id, 'crypto'), '1', b'job') is Published.CONFIRMED
+    declare(twin, run, {'crypto': [1]})
+    assert twin.publish(exchange_of(run, 'crypto'), '1', b'job') is Published.CONFIRMED
     broker.restart(is_killed=is_killed)
     broker.check()
     assert (broker.endpoint, broker.pids[0]) == (endpoint, mapper)
     assert broker.pids[1] != server
     with pytest.raises(UnavailableError):
-        twin.publish(exchange_of(run_id, 'crypto'), '1', b'')
+        twin.publish(exchange_of(run, 'crypto'), '1', b'')
     with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['twin']) as again:
-        worker.subscribe(queue_of(run_id, 'crypto', 1), 1)
+        worker.subscribe(queue_of(run, 'crypto', 1), 1)
         delivery = worker.receive(PATIENCE_S)
         assert delivery is not None
         assert delivery.body == b'job'
         worker.acknowledge(delivery)
-        clean(again, run_id)
+        clean(again, run)
 
 
-def test_a_queue_that_is_stopped_is_not_taken_for_deleted(broker: PrivateBroker, run_id: str) -> None:
+def test_a_queue_that_is_stopped_is_not_taken_for_deleted(broker: PrivateBroker, run: str) -> None:
     """RabbitMQ says 404 of a queue that does not run, as of one that is not there: only that is missing."""
-    endpoint, users, queue = broker.endpoint, broker.users, queue_of(run_id, 'crypto', 1)
+    endpoint, users, queue = broker.endpoint, broker.users, queue_of(run, 'crypto', 1)
     with connect(endpoint, users['twin']) as twin:
-        declare(twin, run_id, {'crypto': [1]})
+        declare(twin, run, {'crypto': [1]})
     with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['crypto']) as other:
         worker.subscribe(queue, 1)
         rabbitmqctl(broker, 'eval', f'rabbit_amqqueue:stop(<<"{VHOST}">>).')
@@ -95,7 +95,7 @@ def test_a_queue_that_is_stopped_is_not_taken_for_deleted(broker: PrivateBroker,
     broker.restart(is_killed=True)
     with connect(endpoint, users['crypto']) as worker, connect(endpoint, users['twin']) as twin:
         worker.subscribe(queue, 1)
-        clean(twin, run_id)
+        clean(twin, run)
         with pytest.raises(RefusedError, match='was deleted'):
             worker.receive(PATIENCE_S)
 
@@ -197,7 +197,7 @@ def test_the_guardian_ends_what_made_itself_a_daemon(tmp_path: Path) -> None:
 
 def test_a_missing_rabbitmq_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """No start script and an empty path."""
-    monkeypatch.setattr(private, 'BEHIND', {})
+    monkeypatch.setattr(installation, 'BEHIND', {})
     monkeypatch.setenv('PATH', '')
     with pytest.raises(BrokerError, match='apt-get install --no-install-recommends rabbitmq-server'):
         PrivateBroker().__enter__()
@@ -209,9 +209,9 @@ def test_the_first_server_on_the_path_is_taken_and_not_debians_wrapper(
     script = tmp_path / 'rabbitmq-server'
     script.touch(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
-    assert private.find_server() == script
-    monkeypatch.setattr(private, 'BEHIND', {str(script): '/behind/rabbitmq-server'})
-    assert private.find_server() == Path('/behind/rabbitmq-server')
+    assert installation.find_server() == script
+    monkeypatch.setattr(installation, 'BEHIND', {str(script): '/behind/rabbitmq-server'})
+    assert installation.find_server() == Path('/behind/rabbitmq-server')
 
 
 @pytest.mark.usefixtures('rabbitmq')

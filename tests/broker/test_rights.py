@@ -8,25 +8,25 @@ from pika.adapters.blocking_connection import BlockingChannel
 from hil.broker.connection import Published, Waits, connect
 from hil.broker.credentials import Credentials
 from hil.broker.errors import BlockedError, RefusedError
-from hil.broker.names import DEAD, PLACES, REPLY, ROLES, RUNS, Place, exchange_of, key_of, new_run_id, queue_of
+from hil.broker.names import DEAD, REPLY, ROLES, RUNS, WORKER_PLACES, Place, exchange_of, key_of, new_run, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.settings import Settings
 from hil.broker.topology import declare
 from tests.broker.conftest import Connect
 from tests.broker.refusals import refused
 
-EVERYWHERE = {place: [0, 1] for place in PLACES}
+EVERYWHERE = {place: [0, 1] for place in WORKER_PLACES}
 SOON_S = 60.0  # bound of waiting for a message that is there
 
 
 @pytest.fixture
-def declared(opened: Connect, run_id: str) -> str:
+def declared(opened: Connect, run: str) -> str:
     """A run with queues of two priority classes at every place."""
-    declare(opened('twin'), run_id, EVERYWHERE)
-    return run_id
+    declare(opened('twin'), run, EVERYWHERE)
+    return run
 
 
-@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize('place', WORKER_PLACES)
 def test_a_place_consumes_from_its_own_queues_and_from_no_other(opened: Connect, declared: str, place: Place) -> None:
     """Messages in its queues reach it; other places, replies, dead letters and the list of runs are refused."""
     twin, worker = opened('twin'), opened(place)
@@ -37,19 +37,19 @@ def test_a_place_consumes_from_its_own_queues_and_from_no_other(opened: Connect,
         assert delivery is not None
         assert (delivery.queue, delivery.body) == (queue_of(declared, place, priority), b'work')
         worker.acknowledge(delivery)
-    others = [queue_of(declared, other, 0) for other in PLACES if other != place]
+    others = [queue_of(declared, other, 0) for other in WORKER_PLACES if other != place]
     for name in (*others, exchange_of(declared, REPLY), exchange_of(declared, DEAD), RUNS):
         refused(worker, lambda channel, name=name: channel.basic_consume(name, print))
         refused(worker, lambda channel, name=name: channel.basic_get(name))
         refused(worker, lambda channel, name=name: channel.queue_purge(name))
 
 
-@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize('place', WORKER_PLACES)
 def test_a_place_publishes_to_the_exchanges_it_feeds_and_to_no_other(
         opened: Connect, declared: str, place: Place) -> None:
     """Other places, the reply and dead letters take its messages; every other exchange refuses them."""
     worker = opened(place)
-    for other in PLACES:
+    for other in WORKER_PLACES:
         if other != place:
             assert worker.publish(exchange_of(declared, other), '1', b'on') is Published.CONFIRMED
     for name in (REPLY, DEAD):
@@ -71,7 +71,7 @@ DECLARATIONS: dict[str, Callable[[BlockingChannel, str], object]] = {
 }
 
 
-@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize('place', WORKER_PLACES)
 @pytest.mark.parametrize('what', DECLARATIONS)
 def test_a_place_declares_nothing(opened: Connect, declared: str, place: Place, what: str) -> None:
     """Each thing that can be declared or deleted, tried by each place, is refused."""
@@ -108,11 +108,11 @@ def test_a_small_broker_for_one_run_knows_no_other_and_is_seen_to_be_full() -> N
     Its twin declares in that run, and is refused in others, those of like names too. The memory alarm blocks whoever
     publishes: he gets an error when his patience ends, where he would otherwise wait for ever.
     """
-    with PrivateBroker(Settings(memory_bytes=16 << 20), run_id='only') as small:
+    with PrivateBroker(Settings(memory_bytes=16 << 20), run='only') as small:
         twin = connect(small.endpoint, small.users['twin'], waits=Waits(blocked_s=0.5))
         with twin.channel() as channel:
             channel.exchange_declare(exchange_of('only', 'crypto'), 'direct', durable=True)
-        for other in ('only-2', 'onl', new_run_id()):
+        for other in ('only-2', 'onl', new_run()):
             refused(twin, lambda channel, other=other: channel.exchange_declare(exchange_of(other, 'crypto'), 'direct'))
 
         def publish_twice() -> None:

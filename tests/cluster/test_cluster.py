@@ -262,6 +262,6 @@ def _is_consumed(lab: Lab, n: int) -> bool:
     from hil.broker.connection import connect as connect_broker
 
     with connect_broker(lab.broker.endpoint, lab.broker.users['twin'], 'test looks') as connection:
-        runs = [run for run in topology.runs(connection) if run.run_id == 'lost-node']
+        runs = [run for run in topology.runs(connection) if run.name == 'lost-node']
         return bool(runs) and runs[0].n_workers >= 2 * n  # two classes of priority each
 

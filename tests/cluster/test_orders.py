@@ -141,7 +141,7 @@ def test_an_inventory_of_a_cluster_follows_the_scenario_node_by_node() -> None:
 
 
 def test_what_pods_tell_is_found_among_other_lines() -> None:
-    """Begin and end of one run, by its id; lines of others and of no JSON are passed over."""
+    """Begin and end of one run, by its name; lines of others and of no JSON are passed over."""
     log = ('hello\n{"moment": "ready", "facts": {}}\n{"moment": "begin of r", "facts": {"throttled": "0x0"}}\n'
            '{"moment": "end of q", "facts": {}}\n[1]\n{"moment": "end of r", "facts": {"throttled": "0x50000"}}\n')
     assert dict(moments(log, 'r')) == {'begin': {'throttled': '0x0'}, 'end': {'throttled': '0x50000'}}

@@ -14,7 +14,7 @@ import pytest
 from hil.broker import topology
 from hil.broker.connection import connect
 from hil.broker.credentials import to_environment
-from hil.broker.names import REPLY, exchange_of, new_run_id
+from hil.broker.names import REPLY, exchange_of, new_run
 from hil.broker.private import PrivateBroker
 from tests.broker.processes import wait_until
 from tests.paced.conftest import LAB
@@ -125,7 +125,7 @@ def test_check_says_what_is_good(tmp_path: Path) -> None:
 def test_clean_removes_dead_runs_and_leaves_living_ones(tmp_path: Path) -> None:
     """A run without a twin is removed with its messages; one whose twin listens is left alone."""
     with PrivateBroker() as broker, connect(broker.endpoint, broker.users['twin']) as twin:
-        dead, living = new_run_id(), new_run_id()
+        dead, living = new_run(), new_run()
         topology.declare(twin, dead, {'crypto': [0]})
         topology.declare(twin, living, {'crypto': [0]})
         twin.subscribe(exchange_of(living, REPLY), 1)
@@ -133,13 +133,13 @@ def test_clean_removes_dead_runs_and_leaves_living_ones(tmp_path: Path) -> None:
         code, out, errors = ended(hil('clean', '--inventory', inventory, temporary=tmp_path / 'tmp'))
         assert (code, errors) == (0, '')
         assert out.splitlines() == [f'{dead}: removed, with 0 messages', f'{living}: lives, 0 workers; left alone']
-        assert [run.run_id for run in topology.runs(twin)] == [living]
+        assert [run.name for run in topology.runs(twin)] == [living]
 
 
 @pytest.mark.usefixtures('rabbitmq')
 def test_workers_elsewhere_are_waited_for(tmp_path: Path) -> None:
-    """With the run's id and its keys, which only their owner may read, they are a part of it; the keys go with it."""
-    with PrivateBroker(run_id='tuesday') as broker:
+    """With the run's name and its keys, which only their owner may read, they are a part of it; the keys go with it."""
+    with PrivateBroker(run='tuesday') as broker:
         inventory, keys = far_inventory(tmp_path, broker, 'crypto'), tmp_path / 'keys.json'
         command = hil('run', LAB, '--inventory', inventory, '--run', 'tuesday', '--keys-file', keys, '--set',
                       'duration=3 s', '--set', 'learning=null', '--out', tmp_path / 'out', temporary=tmp_path / 'tmp')
@@ -195,7 +195,7 @@ REFUSED = {
     'keys that live': (['check', 'teaching-hospital'], 'keys=null'),
     'nothing to clean': (['clean'], 'private broker'),
     'keys for nobody': (['run', LAB, '--keys-file', 'keys.json'], 'leave it out'),
-    'an empty id': (['check', LAB, '--run', ''], 'run id'),
+    'an empty name': (['check', LAB, '--run', ''], "run ''"),
     'an unknown provider': (['check', LAB, '--provider', 'abacus'], 'abacus'),
 }
 

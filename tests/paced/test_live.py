@@ -20,7 +20,7 @@ from analysis.live import NODES_SHOWN, LiveTable
 from commands.live import live_table
 from hil.broker import topology
 from hil.broker.connection import connect
-from hil.broker.names import exchange_of, new_run_id, queue_of
+from hil.broker.names import exchange_of, new_run, queue_of
 from hil.broker.private import PrivateBroker
 from hil.paced.apart import Inbox
 from hil.paced.hardware import Blocked, Depths, Hardware, Line
@@ -102,7 +102,7 @@ def test_without_a_terminal_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.usefixtures('rabbitmq')
 def test_a_blocked_broker_is_heard_of_and_queues_are_counted() -> None:
     """Out of memory, by its own limit: the twin hears so at once, and the run is not valid; then the message comes."""
-    run = new_run_id()
+    run = new_run()
     message = Message(run=bytes(16), job=1, attempt=0, flow='vitals', options=frozenset(), priority=1, deadline_ns=0,
                       slip=(Leg('crypto', 4, 5),), done=0, outcome='', key=KeyId(bytes(16), 0), sender=bytes(16),
                       receiver=bytes(16), sealed_by=None, timings=(), body=b'x')

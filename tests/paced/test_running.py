@@ -97,16 +97,16 @@ def test_every_job_ends_once_and_the_model_is_fedavg(tmp_path: Path, *, only_bou
     inventory = local.model_copy(update={'broker': local.broker.model_copy(update={'queues': queues})})
     scenario, origin = lab('crypto.placement=distributed', 'crypto.replicas=2', *UNHURRIED)
     execution = execute(plan(scenario, origin, inventory, only_bound=only_bound))
-    recording, hardware = execution.recording, execution.hardware
-    assert hardware is not None
-    assert hardware.facts['broker'].endswith(' with quorum queues') == (queues == 'quorum')
+    recording, measured = execution.recording, execution.measured
+    assert measured is not None
+    assert measured.facts['broker'].endswith(' with quorum queues') == (queues == 'quorum')
     jobs = tables(recording)['jobs']
     assert set(jobs['outcome'].to_list()) <= {'delivered', 'expired'}  # completed; in time if the machine let them
     assert jobs['job'].n_unique() == jobs.height == recording.n_launched
     assert [row.ended for row in recording.rounds] == ['complete'] * N_ROUNDS
     assert all(row.n_distributed == N_CLIENTS for row in recording.rounds)
-    assert hardware.facts['model_sha256'] == averaged_twice(scenario.seed)
-    chains, work = hardware.tables['chains'], hardware.tables['work']
+    assert measured.facts['model_sha256'] == averaged_twice(scenario.seed)
+    chains, work = measured.tables['chains'], measured.tables['work']
     in_flows = Counter(jobs['flow'].to_list())
     expected = {flow: in_flows[flow] for flow in ('vitals', 'alarm', 'fl-publish')} | {
         'fl-update': 2 * in_flows['fl-update'], 'fl-aggregate': N_CLIENTS * N_ROUNDS}

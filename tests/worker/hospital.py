@@ -13,7 +13,7 @@ from hil.keys.messages import subject_id
 from hil.wire.message import KeyId, Leg, Message, SealedBy
 from hil.wire.names import run_id
 from hil.worker.dispatcher import Dispatcher, clock_id
-from hil.worker.keys import KeyRing, KeyStore
+from hil.worker.keys import KeyStore, Sealer
 from hil.worker.learning import Parameters
 from hil.worker.stages import Bench
 from hil.worker.updates import UpdateStore
@@ -61,7 +61,7 @@ class Hospital:
     def dispatcher(self, place: str, node: str = 'pi-1', folder: Path | None = None, *,
                    is_padded: bool = False) -> Dispatcher:
         """Return a worker of a place, without a broker; folder is for updates."""
-        bench = Bench(self.bound, KeyRing(self.bound.aead, self.store), place, subject_id(node),
+        bench = Bench(self.bound, Sealer(self.bound.aead, self.store), place, subject_id(node),
                       UpdateStore(folder) if folder else None)
         return Dispatcher(run_id(self.run), bench, clock_id(), is_padded=is_padded)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hil.ledger import Chain
+from hil.ledger import ChainId
 from hil.wire.codec import encode
 from hil.wire.message import Leg, Message
 from hil.worker.learning import Parameters, train
@@ -95,17 +95,17 @@ def learn_a_round(made: Twin, first_job: int) -> None:
     made.launch_all(hospital.model(jobs[i], i, models[i]) for i in jobs)
     uploads = []
     for job in jobs.values():
-        down = made.replies[Chain(job, TO_DEVICE.first)]
+        down = made.replies[ChainId(job, TO_DEVICE.first)]
         handled = devices.handle(encode(replace(down, slip=(AT_DEVICE, FROM_DEVICE), done=0, timings=(), outcome='')))
         assert handled.result is not None, handled.why
         uploads.append(replace(handled.result, slip=(FROM_DEVICE,), done=0, timings=()))
     made.launch_all(uploads)
-    updates = [Parameters.from_bytes(made.replies[Chain(job, FROM_DEVICE.first)].body) for job in jobs.values()]
+    updates = [Parameters.from_bytes(made.replies[ChainId(job, FROM_DEVICE.first)].body) for job in jobs.values()]
     expected = [train(model) for model in models]
     assert [each.to_bytes() for each in updates] == [each.to_bytes() for each in expected]
     order = random.Random(SEED).sample(range(N_CLIENTS), N_CLIENTS)  # they come as they come
     made.launch_all(hospital.update(first_job + 100 + i, updates[i]) for i in order)
-    averages = [made.replies[Chain(first_job + 100 + i, 0)].body for i in order]
+    averages = [made.replies[ChainId(first_job + 100 + i, 0)].body for i in order]
     found = {Parameters.from_bytes(body).values for body in averages if body}
     assert found == {averaged(expected)}
 

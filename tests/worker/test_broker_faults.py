@@ -185,7 +185,7 @@ def test_two_twins_do_not_hear_of_each_other_and_a_dead_one_is_cleaned_away(
             wait_for(lambda: not found_in(topology.runs(connection), said['run']).has_twin)
             assert found_in(topology.runs(connection), said['run']) == Run(said['run'], False, 2, 20)
             topology.clean(connection, said['run'])
-            assert said['run'] not in [run.run_id for run in topology.runs(connection)]
+            assert said['run'] not in [run.name for run in topology.runs(connection)]
         wait_for(lambda: state_of(said['worker']) in {'', 'Z'})
         learn_a_round(made, 1000)
         assert_exactly_once(made, 120 + 3 * N_CLIENTS)
@@ -193,7 +193,7 @@ def test_two_twins_do_not_hear_of_each_other_and_a_dead_one_is_cleaned_away(
         assert [node.end() for node in nodes] == [(0, '')] * 2
 
 
-def found_in(runs: list[Run], run_id: str) -> Run:
-    """Return a run by its id."""
-    (found,) = (run for run in runs if run.run_id == run_id)
+def found_in(runs: list[Run], name: str) -> Run:
+    """Return a run by its name."""
+    (found,) = (run for run in runs if run.name == name)
     return found

@@ -29,7 +29,7 @@ def arguments(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(('change', 'says'), [
-    ({'--broker': 'http://somewhere'}, 'expected amqps://HOST:PORT/VHOST'), ({'--run': 'A B'}, "run id 'A B'"),
+    ({'--broker': 'http://somewhere'}, 'expected amqps://HOST:PORT/VHOST'), ({'--run': 'A B'}, "run 'A B'"),
     ({'--place': 'moon'}, "invalid choice: 'moon'"),
     ({'--place': 'server'}, 'with --state'), ({'--queue': 'x'}, "--queue 'x'"),
     ({'--queue': '1=0'}, 'prefetch'), ({'--queue': '11'}, 'priority 11'), ({'--suite': 'rot13'}, 'rot13'),

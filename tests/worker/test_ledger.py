@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.ledger import Chain, Ended, Ledger
+from hil.ledger import ChainId, Ended, Ledger
 from hil.wire.message import KeyId, Leg, Message, StageTime, Timing
 from hil.wire.names import run_id
 
@@ -38,8 +38,8 @@ def test_the_first_reply_wins() -> None:
     assert book.take(reply(1, attempt=1), 8)
     assert not book.take(reply(1, attempt=0), 9)
     assert not book.take(reply(1, attempt=2), 10)
-    assert book.ended == {Chain(1, 4): Ended('delivered', 1, 5, 8)}
-    assert book.duplicates == [(Chain(1, 4), 0), (Chain(1, 4), 2)]
+    assert book.ended == {ChainId(1, 4): Ended('delivered', 1, 5, 8)}
+    assert book.duplicates == [(ChainId(1, 4), 0), (ChainId(1, 4), 2)]
     assert book.counts == {'delivered': 1, 'duplicate': 2}
 
 
@@ -55,7 +55,7 @@ def test_launched_is_the_sum_of_all_outcomes(n: int, came: list[tuple[int, int]]
     assert book.counts['duplicate'] == len(known) - len(set(known))
     assert book.counts['unknown'] == len(came) - len(known)
     book.close(set(), 2)
-    assert set(book.ended) == {Chain(job, 4) for job in range(n)}
+    assert set(book.ended) == {ChainId(job, 4) for job in range(n)}
     assert Counter(each.outcome for each in book.ended.values()) == Counter(
         'delivered' if job in known else 'unfinished' for job in range(n))
 
@@ -90,8 +90,8 @@ def test_a_dead_letter_alone_ends_nothing() -> None:
     for job in (1, 2, 3):
         book.launch(message(job), 10, 0)
     book.take(reply(1), 1)
-    book.close({Chain(1, 4), Chain(2, 4)}, 2)
-    assert [book.ended[Chain(job, 4)].outcome for job in (1, 2, 3)] == ['delivered', 'rejected', 'unfinished']
+    book.close({ChainId(1, 4), ChainId(2, 4)}, 2)
+    assert [book.ended[ChainId(job, 4)].outcome for job in (1, 2, 3)] == ['delivered', 'rejected', 'unfinished']
     assert book.n_in_flight == 0
 
 
@@ -99,8 +99,8 @@ def test_what_the_broker_refuses_is_dropped() -> None:
     """A message that never got into a queue has ended, once."""
     book = ledger()
     book.launch(message(1), 10, 0)
-    assert book.refuse(Chain(1, 4), 1)
-    assert not book.refuse(Chain(1, 4), 2)
+    assert book.refuse(ChainId(1, 4), 1)
+    assert not book.refuse(ChainId(1, 4), 2)
     assert book.counts == {'dropped': 1}
 
 

@@ -20,7 +20,7 @@ from hil.broker.connection import Waits, connect
 from hil.broker.errors import UnavailableError
 from hil.broker.private import PrivateBroker
 from hil.broker.topology import Limits
-from hil.ledger import Chain
+from hil.ledger import ChainId
 from hil.wire.codec import decode, encode
 from sim.flows import PAIRWISE
 from tests.broker.proxy import Fault, FaultProxy, Kind
@@ -112,7 +112,7 @@ stages.FUNCTIONS = {**stages.FUNCTIONS, 'aead.seal': seal}
         assert doomed.process.wait(WAIT_S_MAX) == -signal.SIGKILL
         wait_for(lambda: made.take(0.1) is not None or bool(made.ledger.duplicates))
         ((chain, attempt),) = made.ledger.duplicates
-        copies = [reply for reply in made.seen if Chain.of(reply) == chain]
+        copies = [reply for reply in made.seen if ChainId.of(reply) == chain]
         assert attempt == 1
         assert len({each.body for each in copies}) == len(nonces_of(copies)) == 2
         assert_exactly_once(made, N_CLIENTS)
@@ -207,7 +207,7 @@ def test_the_reply_says_what_was_done(broker: PrivateBroker, tmp_path: Path) -> 
         made.wait_until_ready()
         (message,) = telemetry(made, 1)
         made.launch_all([message])
-        reply = made.replies[Chain.of(message)]
+        reply = made.replies[ChainId.of(message)]
         assert decode(encode(reply)) == reply
         assert reply.is_reply
         assert reply.body == b''

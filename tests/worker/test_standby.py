@@ -113,7 +113,7 @@ def test_an_order_that_is_taken_back_ends_the_work(broker: PrivateBroker, tmp_pa
         (folder / 'orders' / part_name(0)).unlink()
         wait_for(lambda: len(said(folder)) >= 3 or process.poll() is not None)
         assert [each['moment'] for each in said(folder)] == ['ready', f'begin of {made.run}', f'end of {made.run}']
-        wait_for(lambda: [run.n_workers for run in topology.runs(made.sending) if run.run_id == made.run] == [0])
+        wait_for(lambda: [run.n_workers for run in topology.runs(made.sending) if run.name == made.run] == [0])
 
 
 def test_a_broker_that_is_not_there_is_the_last_line(broker: PrivateBroker, tmp_path: Path) -> None:

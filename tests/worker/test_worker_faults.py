@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hil.broker.private import PrivateBroker
-from hil.ledger import Chain
+from hil.ledger import ChainId
 from hil.wire.codec import decode
 from hil.worker.suspects import DEATHS_MAX
 from tests.worker.rounds import (
@@ -79,7 +79,7 @@ def test_a_message_that_ends_its_workers_is_begun_twice_and_no_more(broker: Priv
         (letter,) = made.dead_letters(1)
         assert letter.headers['reason'] == 'poison'
         assert letter.headers['why'].startswith('a message that has ended its worker 2 times')
-        chain = Chain.of(decode(letter.body))
+        chain = ChainId.of(decode(letter.body))
         assert chain.job == 7
         made.ledger.close({chain}, time.monotonic_ns())
         assert Counter(each.outcome for each in made.ledger.ended.values()) == {'delivered': 19, 'rejected': 1}

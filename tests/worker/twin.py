@@ -20,10 +20,10 @@ from hil.broker.backoff import retried
 from hil.broker.connection import Connection, Delivery, Endpoint, Published, Waits, connect
 from hil.broker.credentials import to_environment
 from hil.broker.errors import BlockedError, UnavailableError
-from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of, new_run_id, queue_of
+from hil.broker.names import DEAD, REPLY, Place, exchange_of, key_of, new_run, queue_of
 from hil.broker.private import PrivateBroker
 from hil.broker.topology import Limits
-from hil.ledger import Chain, Ledger
+from hil.ledger import ChainId, Ledger
 from hil.wire.codec import decode, encode
 from hil.wire.message import Message
 from hil.wire.names import run_id
@@ -83,9 +83,9 @@ class Twin:
     endpoint: Endpoint | None = None  # where workers find the broker, if not where the twin does
     waits: Waits = field(default_factory=Waits)
     python: tuple[str, ...] = (sys.executable,)  # what starts workers
-    run: str = field(default_factory=new_run_id)
+    run: str = field(default_factory=new_run)
     nodes: list[Node] = field(default_factory=list)
-    replies: dict[Chain, Message] = field(default_factory=dict)
+    replies: dict[ChainId, Message] = field(default_factory=dict)
     seen: list[Message] = field(default_factory=list)  # all replies, duplicates too
     n_blocked: int = 0  # how often the broker took no messages for too long
 
@@ -144,7 +144,7 @@ class Twin:
         self.ledger.launch(message, len(raw), time.monotonic_ns())
         said = self.send(raw, message.slip[0].place, message.priority)
         if said is Published.REFUSED:
-            self.ledger.refuse(Chain.of(message), time.monotonic_ns())
+            self.ledger.refuse(ChainId.of(message), time.monotonic_ns())
         else:
             assert said is Published.CONFIRMED
 
@@ -187,7 +187,7 @@ class Twin:
         reply = decode(delivery.body)
         self.seen.append(reply)
         if self.ledger.take(reply, delivery.received_ns):
-            self.replies[Chain.of(reply)] = reply
+            self.replies[ChainId.of(reply)] = reply
         return reply
 
     def n_waiting(self, place: Place) -> int:
