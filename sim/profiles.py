@@ -33,9 +33,10 @@ class MissingCost(InputError):  # noqa: N818 - it says what is missing, as the m
     `digest` is that of the profile, and `place` where the stage is, which who asks for the number knows.
     """
 
-    def __init__(self, message: str, digest: str) -> None:
+    def __init__(self, message: str, digest: str, stage: str) -> None:
         super().__init__(message)
         self.digest = digest
+        self.stage = stage
         self.place = ''
 
 
@@ -109,7 +110,7 @@ class Profile:
             names = profiles_with(stage, variant)
             remedy = f'use {" or ".join(names)}' if names else 'no shipped profile has it: use another variant'
             raise MissingCost(f'profile {self.name}: found no cost for {stage} {variant}; expected a number with a '
-                              f'source; {remedy}, or add the number to the profile', self.sha256)
+                              f'source; {remedy}, or add the number to the profile', self.sha256, stage)
         return found
 
 

@@ -71,7 +71,7 @@ class Ways:
                     route = router.route(self._table[flow], sizes, path)
                 except MissingCost as error:
                     where, needed = self._profile_lacking(error, class_name), spell_key(location)
-                    said = f'{error}{_other_trust(flow, device)}; {needed} needs it'
+                    said = f'{error}{_other_trust(flow, device, error.stage)}; {needed} needs it'
                     raise self._origin.error(where, said) from None
                 fallback = self._builder.route(
                     stream, class_row, route.hops, group=floor - 1, priority=sizes.priority,
@@ -121,9 +121,11 @@ class Ways:
         return self._queues[place, priority]
 
 
-def _other_trust(flow: str, device: DeviceClass | None) -> str:
-    """Return what else a class of devices without numbers for its keys could do."""
+def _other_trust(flow: str, device: DeviceClass | None, missing: str) -> str:
+    """Return what else a class of devices could do that lacks the number of a stage for its keys."""
     other = {'signed': 'pre-shared-kem', 'pre-shared-kem': 'pre-shared'}.get(device.trust) if device else None
+    if other and missing.startswith('kem.'):
+        other = 'pre-shared'  # alone does without
     return f'; or let its keys rest on something else, with trust: {other}' if other and flow in KEY_FLOWS else ''
 
 

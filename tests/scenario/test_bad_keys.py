@@ -37,13 +37,13 @@ def test_keys_that_cannot_live_so_are_refused(overrides: tuple[str, ...], words:
     says(refuse(str(CLINIC), *settings), *words)
 
 
-@pytest.mark.parametrize(('trust', 'words'), [
-    ('signed', ('devices.pump', 'sig.sign', 'cortex-m4-wearable', 'trust: pre-shared-kem')),
-    ('pre-shared-kem', ('devices.tag', 'kem.keygen', 'trust: pre-shared')),
+@pytest.mark.parametrize(('name', 'trust', 'words'), [
+    ('pump', 'signed', ('devices.pump', 'sig.sign', 'cortex-m4-wearable', 'trust: pre-shared-kem;')),
+    ('tag', 'pre-shared-kem', ('devices.tag', 'kem.keygen', 'trust: pre-shared;')),
+    ('tag', 'signed', ('devices.tag', 'kem.keygen', 'trust: pre-shared;')),
 ])
 def test_class_without_numbers_for_its_keys_is_told_what_else_they_may_rest_on(
-        trust: str, words: tuple[str, ...], refuse: Refuse) -> None:
-    """A pump without signatures, a tag without KEM: refused with who has the number and the next weaker trust."""
-    classes = ('pump',) if trust == 'signed' else ('tag',)
-    settings = [*KEYS, *(f'devices.{name}.trust={trust}' for name in classes)]
+        name: str, trust: str, words: tuple[str, ...], refuse: Refuse) -> None:
+    """A pump without signatures, a tag without KEM: refused with who has the number and a weaker trust that does."""
+    settings = [*KEYS, f'devices.{name}.trust={trust}']
     says(refuse(str(CLINIC), *(option for setting in settings for option in ('--set', setting))), *words)
