@@ -29,7 +29,8 @@ def sheets(found: Validation) -> list[Sheet]:
                  'what two runs on the testbed with one seed differ by'),
         Sheet('What distributing the cryptography changes', (
             'configuration', 'of', 'statistic', 'measured', 'its 95 % interval', 'predicted', 'its 95 % interval'),
-            [_effect(each) for each in found.effects], n_left=3, note='the cryptography on all nodes, less all of it on one'),
+            [_effect(each) for each in found.effects], n_left=3,
+            note='the cryptography on all nodes, less all of it on one'),
         Sheet('Order of the configurations', ('by', 'pairs that separate', 'ordered right', "Kendall's tau"),
               [_rank(each) for each in found.rankings],
               note='pairs of configurations whose measured intervals do not overlap'),
