@@ -197,8 +197,8 @@ def device_sheet(rows: Rows) -> Sheet:
             lasts if lasts.value is not None else Cell('mains'), cell(rows, 'battery_days_without_crypto', None, name)))
     return Sheet('Devices', ('class', 'devices', 'energy\neach', 'of it\ncrypto', 'battery\nlasts', 'without\ncrypto'),
                  lines, 'energy: over the measured time, mean of the devices of a class; crypto: computing it, and '
-                 'sending and receiving its bytes, above base power; battery: a full one at this mean power; all of the board '
-                 'that computes and sends, without what else the device drives: motors, lamps, tubes')
+                 'sending and receiving its bytes, above base power; battery: a full one at this mean power; all of '
+                 'the board that computes and sends, without what else the device drives: motors, lamps, tubes')
 
 
 def station_sheet(runs: Sequence[Run], n: int) -> Sheet:
