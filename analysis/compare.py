@@ -16,11 +16,14 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from analysis.replications import Key, key_of
-from analysis.statistics import t_interval, welch_interval
+from analysis.statistics import Interval, t_interval, welch_interval
 from analysis.words import subject, world_said
 from sim.errors import InputError
 from sim.results.folder import Run
 
+# Statistics that are known to a share of a bin. Where all runs differ by the same, to the last bit, there is no spread
+# that an interval could be of: too few observations lie there for the place in the bin to differ.
+BINNED = ('p50', 'p95', 'p99')
 COMPARED = {  # metric -> the statistics worth a row
     'latency': ('p50', 'p95', 'p99'), 'deadline_miss_ratio': ('mean',), 'crypto_latency_share': ('mean',),
     'kem_time': ('mean',), 'aead_time': ('mean',), 'sig_time': ('mean',),
@@ -126,6 +129,8 @@ def _compared(key: StatisticKey, left: Sequence[Found | None], right: Sequence[F
         interval = None if not both else t_interval([b - a for a, b in zip(*values, strict=True)])
     else:
         interval = welch_interval(*values)
+    if interval is not None and interval.low == interval.high != 0.0 and statistic in BINNED:
+        interval = Interval(interval.n, interval.mean, None, None)
     base, other = (t_interval(side).mean if side else None for side in values)
     metric, flow, class_, station, unit = key_
     return {

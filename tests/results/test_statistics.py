@@ -223,6 +223,20 @@ def test_a_paired_difference_is_that_of_scipy(tmp_path: Path) -> None:
     assert found['is_settled'] is bool(interval.low > 0)
 
 
+def test_percentiles_that_all_differ_by_the_same_have_no_interval(tmp_path: Path) -> None:
+    """Two runs a side, 3 ms and 4 ms: as a median, which is known to a bin, nothing is settled; as a mean it is."""
+
+    def runs(side: str, metric: str, statistic: str, value: float) -> list[Run]:
+        row = summary_row(metric, 's', class_='pump', n=4) | {statistic: value}
+        return [written(tmp_path / metric / side, seed, [row]) for seed in (1, 2)]
+
+    median, mean = (only(compare(runs('a', *of, 3e-3), runs('b', *of, 4e-3)))
+                    for of in (('latency', 'p50'), ('energy', 'mean')))
+    assert median['difference'] == mean['difference'] == pytest.approx(1e-3)
+    assert (median['ci95_low'], median['ci95_high'], median['is_settled']) == (None, None, False)
+    assert (mean['ci95_low'], mean['ci95_high'], mean['is_settled']) == (mean['difference'], mean['difference'], True)
+
+
 def test_only_seeds_on_both_sides_are_compared_whatever_their_order(tmp_path: Path) -> None:
     """Seeds 3, 1, 2 against 2, 9, 3: the pairs of 2 and 3."""
     found = only(compare(energies(tmp_path / 'a', {3: 30.0, 1: 1e6, 2: 20.0}),
