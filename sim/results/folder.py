@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
+import glob
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +29,7 @@ from sim.results.files import COLUMNS, Manifest, SummaryRow, read_json, read_tab
 from sim.yaml_source import read_file
 
 PARTIAL, OLD = '.partial', '.old'
+ABANDONED_S = 60.0  # who makes a folder locks it in less time
 REPLACEMENTS_MAX = 100
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
@@ -140,7 +144,7 @@ def complete_folder(target: Path) -> Iterator[Path]:
     """Give a hidden folder to write to, and rename it to `target` at the end; on any error remove it.
 
     A complete folder that is already there is put aside first and then removed; of processes that write to one target
-    the last wins.
+    the last wins. What a process left of the same target that was killed is removed.
 
     Raises
     ------
@@ -151,9 +155,11 @@ def complete_folder(target: Path) -> Iterator[Path]:
     missing = [parent for parent in target.parents if not os.path.lexists(parent)]
     try:
         with _told(target):
+            _remove_abandoned(target)
             _make(partial)
-            yield partial
-            _replace(partial, target)
+            with _held(partial):
+                yield partial
+                _replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         for parent in missing:  # from the inside; one that holds something stays
@@ -191,6 +197,31 @@ def _told(target: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f'{target}: cannot be written ({error.strerror or error}); make room, or choose another folder '
                        'with --out') from error
+
+
+@contextmanager
+def _held(partial: Path) -> Iterator[None]:
+    """Lock a folder, as far as its file system can, to tell others that somebody works at it."""
+    place = os.open(partial, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(place)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the hidden folders of a target at which nobody works any more."""
+    for partial in target.parent.glob(f'.{glob.escape(target.name)}.*{PARTIAL}'):
+        with suppress(OSError):  # it is gone, is held, or cannot be locked
+            place = os.open(partial, os.O_RDONLY)
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(place).st_mtime > ABANDONED_S:
+                    shutil.rmtree(partial, ignore_errors=True)
+            finally:
+                os.close(place)
 
 
 def remove_partial(parent: Path, pid: int) -> None:

@@ -74,6 +74,32 @@ def test_a_run_whose_page_fails_is_kept_and_says_so(tmp_path: Path) -> None:
     assert hidden(tmp_path) == []
 
 
+def test_what_a_killed_run_left_is_removed_by_the_next_of_its_seed(tmp_path: Path) -> None:
+    """SIGKILL to a run at work; then the same run, when that is long ago: its folder alone is there."""
+    process = start(*ENDLESS, '--out', tmp_path)
+    wait_for(lambda: hidden(tmp_path) != [], process)
+    process.kill()
+    process.communicate()
+    (left,) = hidden(tmp_path)
+    with complete_folder(left.parent / 'seed-1'):
+        assert left.exists()  # for a moment: it could be one that is being made
+    os.utime(left, (0.0, 0.0))
+    with complete_folder(left.parent / 'seed-1'):
+        assert not left.exists()
+    assert hidden(tmp_path) == []
+
+
+def test_a_folder_that_is_being_filled_stays(tmp_path: Path) -> None:
+    """Two at work on one target, the first for long."""
+    target = tmp_path / 'folder'
+    with complete_folder(target) as first:
+        os.utime(first, (0.0, 0.0))
+        with complete_folder(target):
+            assert first.exists()
+        (first / 'mine').touch()
+    assert [path.name for path in target.iterdir()] == ['mine']
+
+
 def test_memory_that_runs_out_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MemoryError while a run is written, as numpy raises it: RunError, and not even the folder around it."""
     monkeypatch.setattr(replicating, 'write_run', fail)
