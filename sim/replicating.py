@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -239,7 +240,7 @@ def _work(parent: Connection, out: Path, trace: Trace, finish: Callable[[Path], 
         sys.exit(ENDED)
 
     signal.signal(signal.SIGTERM, end)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(out,), daemon=True).start()
     try:
         _work_off(parent, out, trace, finish)
     except Exception as error:
@@ -263,9 +264,18 @@ def _tell_progress(parent: Connection, plan: int, share: float, n_jobs: int) -> 
     parent.send((plan, 'progress', (share, n_jobs)))
 
 
-def _end_with_parent() -> None:
-    """Wait for the parent's death, however it dies, and end this process: nobody wants its runs any more."""
+def _end_with_parent(out: Path) -> None:
+    """Wait for the parent's death, however it dies, and end this process: nobody wants its runs any more.
+
+    What SIGTERM raises can get lost in a library: then it ends all the same, a little later.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None, 'workers have a parent'
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(END_S)
+    try:
+        for folder in out.iterdir():
+            remove_partial(folder, os.getpid())
+    finally:
+        os._exit(ENDED)

@@ -42,6 +42,14 @@ def make(out: Path, scenario: str | Path = 'ward', overrides: Sequence[str] = SH
     return simulate(plan(scenario, overrides, seed), out, trace=trace)
 
 
+def deaf(folder: Path) -> None:
+    """Never end, whatever is raised meanwhile, as a library may that loses what a signal raises."""
+    while True:
+        with suppress(BaseException):
+            (folder / 'deaf').touch()
+            time.sleep(100.0)
+
+
 def settings(overrides: Sequence[str]) -> list[str]:
     """Return overrides as arguments of the command line."""
     return [part for override in overrides for part in ('--set', override)]

@@ -5,6 +5,8 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +24,7 @@ from sim.results.folder import Run, complete_folder, find_runs, read_run, remove
 from tests.results.runs import (
     ENDLESS,
     QUIET,
+    ROOT,
     SHORT,
     descendants,
     ended,
@@ -379,6 +382,27 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     assert ended(process)[0] == -signal.SIGKILL
     wait_for(lambda: not any(map(is_alive, workers)))
     assert seeds(tmp_path) == hidden(tmp_path) == []
+
+
+def test_a_worker_that_loses_its_signal_ends_with_its_parent_all_the_same(tmp_path: Path) -> None:
+    """SIGKILL to the parent of two workers that hear nothing: some seconds later nothing of them is left."""
+    out = tmp_path / 'out'
+    code = f"""if __name__ == '__main__':
+    from tests.results.runs import QUIET, Path, deaf, load
+    from sim.replicating import plan_runs, simulate_all
+    plans = plan_runs(*load(QUIET, ()), [1, 2])
+    simulate_all(plans, Path({str(out)!r}), n_processes=2, trace='none', finish=deaf)
+"""
+    (tmp_path / 'parent.py').write_text(code, 'utf-8')
+    environment = os.environ | {'PYTHONPATH': str(ROOT)}
+    process = subprocess.Popen([sys.executable, tmp_path / 'parent.py'], start_new_session=True, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    wait_for(lambda: sum((path / 'deaf').exists() for path in hidden(out)) == 2, process)
+    workers = descendants(process.pid)
+    process.kill()
+    assert ended(process)[0] == -signal.SIGKILL
+    wait_for(lambda: not any(map(is_alive, workers)))
+    assert seeds(out) == hidden(out) == []
 
 
 # -- rivals -------------------------------------------------------------------------------------------------------
