@@ -65,14 +65,14 @@ def check_agreement() -> None:
     RunError
         If they do not agree.
     """
-    if is_checked():
+    done = witness('engines-agree')
+    if done is not None and done.exists():
         return
     for model in map(small_hospital, SIZES):
         assert model.learning is not None
         one, other = (run(model, trace='stages', controllers=(federated_learning(model.learning, []), OPERATOR))
                       for run in (reference.run, compiled.run))
         compare(one, other)
-    done = witness('engines-agree')
     if done is not None:
         with suppress(OSError):  # then it is asked again
             done.touch()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from hil.paced.processors import Shares, Ticks
 
@@ -38,13 +39,20 @@ def test_a_child_is_ours() -> None:
 
 
 def test_a_process_that_we_did_not_start_is_another() -> None:
-    """One that burns, whose parent is gone: the share of others grows."""
+    """One that burns, whose parent is gone: the ticks of others are at least half of what it says of itself."""
     started = subprocess.run([sys.executable, '-c', DETACHED], capture_output=True, text=True, check=True)
     pid = started.stdout.strip()
     try:
-        before = Ticks.now()
-        time.sleep(1.0)
-        shares = Ticks.now().shares(before)
+        before, used = Ticks.now(), used_by(pid)
+        while used_by(pid) < used + 50:
+            time.sleep(0.05)
+        used, after = used_by(pid) - used, Ticks.now()
     finally:
         subprocess.run(['kill', pid], check=True)
-    assert shares.others > 0.0
+    assert after.shares(before).others * (after.all - before.all) >= 0.5 * used
+
+
+def used_by(pid: str) -> int:
+    """Return the ticks that a process has used, as in proc(5)."""
+    fields = Path('/proc', pid, 'stat').read_text('utf-8').rpartition(')')[2].split()
+    return int(fields[11]) + int(fields[12])
