@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from analysis.validation import Error, Validation, validate
-from analysis.validation_report import sheets, write
+from analysis.validation_report import doubt, sheets, write
 from hil.inventory import Inventory, load_inventory
 from hil.validation import trials
 from hil.validation.configurations import DISTRIBUTED, SEQUENTIAL, Configuration
@@ -90,6 +90,21 @@ def test_a_right_model_is_right(measured: Path, tmp_path: Path) -> None:
     assert all((tmp_path / 'right' / f'{name}.svg').read_text().startswith('<?xml') for name in (
         'distributions', 'errors', 'effects'))
     assert 'more' not in [row[-1].text for row in sheets(found)[0].rows]
+
+
+def test_a_machine_that_did_other_things_is_told(measured: Path, tmp_path: Path) -> None:
+    """Other processes took 45 % of the processor time during one probe, and nothing during all else."""
+    folder = simulated(tmp_path / 'busy')
+    quiet = compared(measured, folder)
+    probe = folder / 'probes' / 'pi-1' / 'pqc-768' / 'run-01' / 'probe.json'
+    probe.parent.mkdir(parents=True)
+    probe.write_text(json.dumps({'facts': {'others': 0.45}}))
+    busy = validate(folder)
+    assert (quiet.others, doubt(quiet)) == (0.0, '')
+    assert busy.others == 0.45
+    write(busy, folder, 'iomtwin validate')
+    assert f'**{doubt(busy)}.**' in (folder / 'validation.md').read_text()
+    assert '45 % of the processor time' in doubt(busy)
 
 
 def test_mistakes_are_caught(measured: Path, tmp_path: Path) -> None:
